@@ -29,11 +29,18 @@ def run(
     environment = {**os.environ, "LC_ALL": "C.UTF-8", **(env or {})}
     try:
         done = subprocess.run(
-            list(argv), input=stdin, env=environment, cwd=cwd, timeout=timeout, capture_output=True, text=True, check=False
+            list(argv),
+            input=stdin,
+            env=environment,
+            cwd=cwd,
+            timeout=timeout,
+            capture_output=True,
+            text=True,
+            check=False,
         )
     except FileNotFoundError as error:
         raise CommandError(
-            f"{argv[0]} is not installed (or its working folder {cwd!r} is absent): it was needed for {' '.join(argv)!r}",
+            f"{argv[0]} is not installed (or its working folder {cwd!r} is absent): needed for {' '.join(argv)!r}",
             argv=list(argv),
         ) from error
     except subprocess.TimeoutExpired as error:

@@ -11,6 +11,7 @@ import ssl
 import typing as t
 import urllib.error
 import urllib.parse
+from pathlib import Path
 
 from ansible.module_utils.urls import Request
 from ansible_collections.strata.fleet.plugins.module_utils import errors
@@ -47,7 +48,7 @@ class Transport:
     ) -> Response:
         """Return the answer to one request.
 
-        Raises Unreachable when nobody answers, and Absent, Conflict, Changed or EngineError for what the engine refuses.
+        Raises Unreachable when nobody answers; Absent, Conflict, Changed or EngineError for what the engine refuses.
         A GET is tried again once after a broken connection; a write never is: its caller reads and plans again.
         """
         raw, etag = self.raw(method, path, query=query, body=body, etag=etag, timeout=timeout)
@@ -98,7 +99,7 @@ class Transport:
 
     def _unreachable(self, method: str, path: str, error: OSError) -> errors.Unreachable:
         reason = getattr(error, "reason", error)
-        if not os.path.exists(self._socket):
+        if not Path(self._socket).exists():
             hint = "there is no such socket: install and start Incus (role strata.fleet.engine does)"
         elif not os.access(self._socket, os.W_OK):
             hint = "this user may not write to the socket: run as root (become: true)"
