@@ -154,7 +154,7 @@ class Engine:
                     f"The engine is still busy with {done.get('description', 'an operation')!r} after {timeout:.0f} s."
                 )
 
-    def _change(self, method: str, path: str, body: Body | None, etag: str = "", **query: str | int) -> None:
+    def _change(self, method: str, path: str, body: Body | None, *, etag: str = "", **query: t.Any) -> None:
         answer = self._transport.call(
             method, f"/1.0{path}", query={"project": self.project, **query}, body=body, etag=etag
         )

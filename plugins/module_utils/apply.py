@@ -1,0 +1,166 @@
+# Copyright (c) 2026, The Strata authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""apply: the only code that changes appliances. One function an action, one loop over the steps of each appliance."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import typing as t
+from pathlib import Path
+
+from ansible_collections.strata.fleet.plugins.module_utils import config_layer, health, instance
+from ansible_collections.strata.fleet.plugins.module_utils.engine import Engine
+from ansible_collections.strata.fleet.plugins.module_utils.errors import Changed, EngineError, StrataError
+from ansible_collections.strata.fleet.plugins.module_utils.model import Plan, Step
+
+SKELETON = "strata-skeleton"
+STOP_TIMEOUT = 60
+FIRST_SYSTEMD_WITHOUT_RELOAD = 255  # `systemd-confext refresh --no-reload` is known from here on
+
+Args = t.Mapping[str, t.Any]
+
+
+class Node(t.NamedTuple):
+    """What the actions work on."""
+
+    engine: Engine
+    store: Path
+    pool: str
+    key: bytes
+
+
+def apply(plan: Plan, node: Node, parallel: int) -> list[str]:
+    """Carry the plan out, up to ``parallel`` appliances at once; returns the sentences of the steps that were done.
+
+    A failure ends its appliance's steps and no other's. Raises StrataError for all that failed, with ``failed`` (by
+    appliance) and ``steps_done`` as facts.
+    """
+    done: list[str] = []
+    failed: dict[str, str] = {}
+    with concurrent.futures.ThreadPoolExecutor(max_workers=parallel) as pool:
+        running = {pool.submit(_apply_all, node, steps, done): name for name, steps in plan.by_appliance().items()}
+        for future in concurrent.futures.as_completed(running):
+            error = future.exception()
+            if isinstance(error, StrataError):
+                failed[running[future]] = error.message
+            elif error:
+                raise error
+    if failed:
+        raise StrataError("\n".join(failed[name] for name in sorted(failed)), failed=failed, steps_done=done)
+    return done
+
+
+def _apply_all(node: Node, steps: t.Sequence[Step], done: list[str]) -> None:
+    for step in steps:
+        try:
+            ACTIONS[step.action](node, step.appliance, step.args)
+        except StrataError as error:
+            if step.appliance not in error.message:
+                error.message = f"Appliance {step.appliance}: could not {step.sentence}: {error.message}"
+            raise
+        done.append(step.sentence)
+
+
+def create_volume(node: Node, _appliance: str, args: Args) -> None:
+    """Make an empty state volume."""
+    config = {"size": str(args["size"])} if args["size"] else {}
+    body = {"name": args["volume"], "type": "custom", "content_type": "filesystem", "config": config}
+    node.engine.create(f"/storage-pools/{node.pool}/volumes/custom", body)
+
+
+def grow_volume(node: Node, _appliance: str, args: Args) -> None:
+    """Make a state volume larger."""
+    path = f"/storage-pools/{node.pool}/volumes/custom/{args['volume']}"
+    node.engine.update(path, {"config": {"size": str(args["size"])}})
+
+
+def delete_volume(node: Node, _appliance: str, args: Args) -> None:
+    """Delete state; only ever planned when asked for by name."""
+    node.engine.delete(f"/storage-pools/{node.pool}/volumes/custom/{args['volume']}")
+
+
+def write_config(node: Node, appliance: str, args: Args) -> None:
+    """Write a config layer into the store."""
+    config_layer.write(node.store, appliance, args["digest"], args["files"], node.key)
+
+
+def create_instance(node: Node, appliance: str, args: Args) -> None:
+    """Make the instance from the skeleton image."""
+    source = {"type": "image", "alias": SKELETON}
+    body = {"name": appliance, "type": "container", "profiles": [], "source": source, **args}
+    node.engine.create("/instances", body)
+
+
+def update_instance(node: Node, appliance: str, args: Args) -> None:
+    """Change keys and devices on what the instance has now; once more where somebody else was faster."""
+    try:
+        _update_once(node.engine, appliance, args)
+    except Changed:
+        _update_once(node.engine, appliance, args)
+
+
+def refresh_config(node: Node, appliance: str, args: Args) -> None:
+    """Merge the mapped config layer in the running appliance, then tell the units."""
+    quietly = ["--no-reload"] if args["systemd"] >= FIRST_SYSTEMD_WITHOUT_RELOAD else []
+    _execute(node, appliance, ["systemd-confext", "refresh", *quietly])
+    if args["reload_manager"]:
+        _execute(node, appliance, ["systemctl", "daemon-reload"])
+    for unit, action in args["units"].items():
+        _execute(node, appliance, ["systemctl", "reload-or-restart" if action == "reload" else "restart", unit])
+    _update_once(node.engine, appliance, {"config": {instance.PENDING: None}, "devices": {}})
+
+
+def start(node: Node, appliance: str, _args: Args) -> None:
+    """Start the instance."""
+    node.engine.set_state(appliance, "start")
+
+
+def stop(node: Node, appliance: str, _args: Args) -> None:
+    """Ask the appliance to shut down and wait until it has."""
+    node.engine.set_state(appliance, "stop", STOP_TIMEOUT)
+
+
+def delete_instance(node: Node, appliance: str, _args: Args) -> None:
+    """Remove the instance; its state volumes stay."""
+    node.engine.delete(f"/instances/{appliance}")
+
+
+def wait_healthy(node: Node, appliance: str, args: Args) -> None:
+    """Wait for health, and remember in the engine what was found healthy."""
+    check = health.Check(args["health"], args["address"], args["services"])
+    health.wait_until_healthy(node.engine, appliance, check, args["timeout"])
+    _update_once(node.engine, appliance, {"config": {instance.HEALTHY: args["mark"]}, "devices": {}})
+
+
+def _update_once(engine: Engine, appliance: str, args: Args) -> None:
+    body, etag = engine.read(f"/instances/{appliance}")
+    for part in ("config", "devices"):
+        kept = {key: value for key, value in body[part].items() if key not in args[part]}
+        body[part] = kept | {key: value for key, value in args[part].items() if value is not None}
+    engine.replace(f"/instances/{appliance}", body, etag)
+
+
+def _execute(node: Node, appliance: str, argv: t.Sequence[str]) -> None:
+    done = node.engine.execute(appliance, argv)
+    if done.returncode:
+        said = (done.stderr or done.stdout).strip()
+        raise EngineError(f"{' '.join(argv)!r} ended with {done.returncode}: {said}")
+
+
+ACTIONS: t.Mapping[str, t.Callable[[Node, str, Args], None]] = {
+    action.__name__: action
+    for action in (
+        create_volume,
+        grow_volume,
+        delete_volume,
+        write_config,
+        create_instance,
+        update_instance,
+        refresh_config,
+        start,
+        stop,
+        delete_instance,
+        wait_healthy,
+    )
+}

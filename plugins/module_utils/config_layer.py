@@ -1,0 +1,118 @@
+# Copyright (c) 2026, The Strata authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The config stratum on a node: immutable, digest-named folders that systemd merges over /etc.
+
+<store>/config/<appliance>/<digest>/zz-config/etc/...      what is mapped
+<store>/config/<appliance>/<digest>/files.json             what each file is, with secrets left out
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+import os
+import secrets
+import shutil
+import typing as t
+from pathlib import Path
+
+from ansible_collections.strata.fleet.plugins.module_utils.instance import CONFIG_LAYER
+from ansible_collections.strata.fleet.plugins.module_utils.model import ConfigFile
+
+RELEASE = f"etc/extension-release.d/extension-release.{CONFIG_LAYER}"
+
+
+def read_key(store: Path) -> bytes:
+    """Return the node's own key, or a random one where the store is not there yet.
+
+    Digests are keyed because they stand in the engine's configuration, and the hash of a short secret can be guessed.
+    """
+    path = store / "config.key"
+    return path.read_bytes() if path.exists() else secrets.token_bytes(32)
+
+
+def make_key(store: Path) -> None:
+    """Make the node's key, once."""
+    path = store / "config.key"
+    if path.exists():
+        return
+    temporary = path.with_suffix(".new")
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(secrets.token_bytes(32))
+    temporary.rename(path)
+
+
+def describe(files: t.Iterable[ConfigFile], key: bytes) -> dict[str, dict[str, t.Any]]:
+    """Return what ``files.json`` holds: by path, a keyed digest of the text and everything that may be shown."""
+    return {
+        file.path: {
+            "digest": _keyed(key, file.text.encode()),
+            "shown": file.shown,
+            "mode": f"{file.mode:04o}",
+            "uid": file.uid,
+            "gid": file.gid,
+            "on_change": file.on_change,
+            "units": list(file.units),
+        }
+        for file in files
+    }
+
+
+def digest(files: t.Iterable[ConfigFile], key: bytes) -> str:
+    """Return the name of the layer that holds exactly these files."""
+    return _keyed(key, json.dumps(describe(files, key), sort_keys=True).encode())
+
+
+def read(store: Path, appliance: str, name: str) -> dict[str, dict[str, t.Any]]:
+    """Return the description of a layer, {} where it is not (or not whole) in the store."""
+    path = store / "config" / appliance / name / "files.json"
+    try:
+        return t.cast("dict[str, dict[str, t.Any]]", json.loads(path.read_text()))
+    except (FileNotFoundError, json.JSONDecodeError):
+        return {}
+
+
+def write(store: Path, appliance: str, name: str, files: t.Iterable[ConfigFile], key: bytes) -> None:
+    """Write a layer whole or not at all."""
+    target = store / "config" / appliance / name
+    if target.exists():
+        return
+    temporary = target.with_name(f".{name}.new")
+    shutil.rmtree(temporary, ignore_errors=True)
+    root = temporary / CONFIG_LAYER
+    files = tuple(files)
+    for file in files:
+        _write_file(root / file.path.lstrip("/"), file)
+    _write_file(root / RELEASE, ConfigFile("", "ID=_any\n", "", 0o644, 0, 0, "reboot", ()))
+    (temporary / "files.json").write_text(json.dumps(describe(files, key), indent=1, sort_keys=True))
+    temporary.rename(target)
+
+
+def collect(store: Path, appliance: str, keep: t.Collection[str]) -> list[str]:
+    """Remove the appliance's layers that are not in ``keep``; returns their names."""
+    folder = store / "config" / appliance
+    gone = [entry.name for entry in folder.iterdir() if entry.name not in keep] if folder.is_dir() else []
+    for name in gone:
+        shutil.rmtree(folder / name)
+    if folder.is_dir() and not any(folder.iterdir()):
+        folder.rmdir()
+    return gone
+
+
+def _write_file(path: Path, file: ConfigFile) -> None:
+    missing = [parent for parent in path.parents if not parent.exists()]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    for folder in missing:
+        folder.chmod(0o755)
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "w", encoding="utf-8") as opened:
+        opened.write(file.text)
+    os.chown(path, file.uid, file.gid)
+    path.chmod(file.mode)
+
+
+def _keyed(key: bytes, data: bytes) -> str:
+    return hmac.new(key, data, hashlib.sha256).hexdigest()[:32]
