@@ -39,7 +39,7 @@ class Engine:
 
     # -- any noun ------------------------------------------------------------------------------------------------
 
-    def read(self, path: str, **query: str | int) -> tuple[t.Any, str]:
+    def read(self, path: str, **query: t.Any) -> tuple[t.Any, str]:
         """Return what stands at ``path`` below /1.0, and its ETag. Raises Absent where nothing does."""
         answer = self._transport.call("GET", f"/1.0{path}", query={"project": self.project, **query})
         return answer.metadata, answer.etag
@@ -51,7 +51,7 @@ class Engine:
         except errors.Absent:
             return None
 
-    def create(self, path: str, body: Body, **query: str | int) -> None:
+    def create(self, path: str, body: Body, **query: t.Any) -> None:
         """POST, and wait where the engine works on it in the background."""
         self._change("POST", path, body, **query)
 
