@@ -114,6 +114,13 @@ class Engine:
 
     # -- files and images ----------------------------------------------------------------------------------------
 
+    def write_file(self, instance: str, path: str, text: str, mode: int = 0o644) -> None:
+        """Write a file of root's into an instance, running or not. Its folder must be there."""
+        headers = {"X-Incus-type": "file", "X-Incus-mode": f"{mode:04o}", "X-Incus-uid": "0", "X-Incus-gid": "0"}
+        query = {"project": self.project, "path": path}
+        where = f"/1.0/instances/{instance}/files"
+        self._transport.raw("POST", where, query=query, body=text.encode(), headers=headers)
+
     def upload_image(self, tarball: bytes, properties: t.Mapping[str, str], alias: str) -> str:
         """Import a unified image tarball under ``alias``; returns its fingerprint."""
         answer = self._transport.raw(
