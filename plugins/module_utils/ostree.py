@@ -57,10 +57,17 @@ def kind_of_pull_failure(text: str) -> str:
 
     ostree ends with 1 whatever happened, so there is nothing else to go by.
     """
+    absent = (
+        "No such (branch|metadata object)",
+        "Refspec .* not found",
+        "Couldn't find file object",
+        "No such file or directory",
+        "HTTP 404",
+    )
     kinds = {
         "full": r"No space left on device|min-free-space-",
         "signature": r"GPG (signatures?|verification)|Can't check signature|BAD signature|no signatures found",
-        "absent": r"No such (branch|metadata object)|Refspec .* not found|Couldn't find file object|No such file or directory|HTTP 404",
+        "absent": "|".join(absent),
     }
     return next((kind for kind, words in kinds.items() if re.search(words, text, re.IGNORECASE)), "other")
 
@@ -140,6 +147,16 @@ class Repo:
                     f"The public key of the signer {name!r} is not usable: {error.message}", remote=name
                 ) from error
         return True
+
+    def remote_refs(self, name: str) -> list[str]:
+        """Return what the remote publishes, by its summary."""
+        url = self.remotes().get(name, {}).get("url", "")
+        try:
+            found = self._ostree("remote", "refs", name).split()
+        except CommandError as error:
+            kind = ContentError if answers(url) else Unreachable
+            raise kind(f"What {url!r} publishes could not be read: {error.message}", remote=name, url=url) from error
+        return [ref.removeprefix(f"{name}:") for ref in found]
 
     def delete_remote(self, name: str) -> None:
         self._ostree("remote", "delete", "--if-exists", name)
@@ -263,6 +280,10 @@ class Repo:
         unfinished.rename(place)
         return True
 
+    def write_tree(self, path: str) -> str:
+        """Store the tree at ``path`` in a commit that nothing names and nobody signed: to compare it, or to sign it."""
+        return self._ostree("commit", "--orphan", "--no-bindings", "--parent=none", f"--tree=dir={path}").strip()
+
     def commit_tree(
         self,
         path: str,
@@ -273,7 +294,7 @@ class Repo:
         gpg_home: str,
         parent: str | None = None,
     ) -> str:
-        """Sign and store the tree at ``path``, point the refs at it, return the commit."""
+        """Sign and store the tree at ``path`` (or in that commit), point the refs at it, return the commit."""
         for key, value in metadata.items():
             if len(value) > LONGEST_VALUE:
                 raise ContentError(
@@ -281,9 +302,9 @@ class Repo:
                 )
         texts = [f"--add-metadata-string={key}={value}" for key, value in metadata.items()]
         signature = [f"--gpg-sign={gpg_key}", f"--gpg-homedir={gpg_home}"]
-        commit = self._ostree(
-            "commit", "--orphan", "--no-bindings", f"--parent={parent or 'none'}", *texts, *signature, path
-        ).strip()
+        tree = f"--tree=ref={path}" if is_commit(path) else f"--tree=dir={path}"
+        origin = f"--parent={parent or 'none'}"
+        commit = self._ostree("commit", "--orphan", "--no-bindings", origin, *texts, *signature, tree).strip()
         for ref in refs:
             self.set_ref(ref, commit)
         return commit

@@ -20,7 +20,7 @@ class Signer:
 
 def make_signer(name: str) -> t.Iterator[Signer]:
     # pytest's own temporary folders are too deep for the agent's socket.
-    with tempfile.TemporaryDirectory(prefix="sg-", dir="/tmp") as home:  # noqa: S108
+    with tempfile.TemporaryDirectory(prefix="sg-", dir="/tmp") as home:
         gpg = ["gpg", "--homedir", home, "--batch", "--quiet"]
         subprocess.run([*gpg, "--passphrase", "", "--quick-gen-key", f"{name}@test", "ed25519", "sign"], check=True)
         public = subprocess.run([*gpg, "--armor", "--export"], check=True, capture_output=True, text=True).stdout
