@@ -91,15 +91,19 @@ def write(store: Path, appliance: str, name: str, files: t.Iterable[ConfigFile],
     temporary.rename(target)
 
 
-def collect(store: Path, appliance: str, keep: t.Collection[str]) -> list[str]:
-    """Remove the appliance's layers that are not in ``keep``; returns their names."""
+def list_layers(store: Path) -> dict[str, set[str]]:
+    """Return the names of all layers in the store, by appliance; unfinished ones are among them."""
+    folders = (store / "config").iterdir() if (store / "config").is_dir() else []
+    return {folder.name: {layer.name for layer in folder.iterdir()} for folder in folders}
+
+
+def remove(store: Path, appliance: str, names: t.Iterable[str]) -> None:
+    """Remove layers of an appliance, and its folder with the last of them."""
     folder = store / "config" / appliance
-    gone = [entry.name for entry in folder.iterdir() if entry.name not in keep] if folder.is_dir() else []
-    for name in gone:
+    for name in names:
         shutil.rmtree(folder / name)
-    if folder.is_dir() and not any(folder.iterdir()):
+    if not any(folder.iterdir()):
         folder.rmdir()
-    return gone
 
 
 def _write_file(path: Path, file: ConfigFile) -> None:

@@ -43,11 +43,9 @@ def to_instance(body: t.Mapping[str, t.Any], store: Path) -> Instance:
     return Instance(body["name"], body["status"], body["config"], body["devices"], files)
 
 
-def composition_of(config: t.Mapping[str, str]) -> Composition | None:
-    """Return what the instance says it is composed of; None for one that Strata did not make."""
-    if COMPOSITION not in config:
-        return None
+def composition_of(config: t.Mapping[str, str], key: str = COMPOSITION) -> Composition | None:
+    """Return what the instance says it is (or was: key PREVIOUS) composed of; None for one that Strata did not make."""
     try:
-        return Composition.from_data(json.loads(config[COMPOSITION]))
+        return Composition.from_data(json.loads(config[key]))
     except (ValueError, KeyError, TypeError):
         return None

@@ -55,20 +55,20 @@ class Difference(t.NamedTuple):
         )
 
 
-def make_plan(want: t.Iterable[Appliance | Removal], have: Have, place: Place) -> Plan:
-    """Return the steps that turn ``have`` into ``want``.
+def make_plan(want: t.Iterable[Appliance | Removal], have: Have, place: Place, scope: str = "all") -> Plan:
+    """Return the steps that turn ``have`` into ``want``; with scope ``config``, those that concern the config layer.
 
     Raises BadInput naming everything that cannot be done, before anything is.
     """
     want = tuple(want)
-    problems = [problem for item in want for problem in find_problems(item, have)]
+    problems = [problem for item in want for problem in find_problems(item, have, scope)]
     if problems:
         raise BadInput(" ".join(problems), problems=problems)
     steps: list[Step] = []
     before: dict[str, t.Any] = {}
     after: dict[str, t.Any] = {}
     for item in want:
-        own = _remove(item, have) if isinstance(item, Removal) else _converge(item, have, place)
+        own = _steps_of(item, have, place, scope)
         if own:
             steps += own
             before[item.name] = _show_instance(have.instances.get(item.name), have)
@@ -76,7 +76,13 @@ def make_plan(want: t.Iterable[Appliance | Removal], have: Have, place: Place) -
     return Plan(tuple(steps), before, after)
 
 
-def find_problems(item: Appliance | Removal, have: Have) -> list[str]:
+def _steps_of(item: Appliance | Removal, have: Have, place: Place, scope: str) -> list[Step]:
+    if scope == "config":
+        return _configure(item, have.instances[item.name], place) if isinstance(item, Appliance) else []
+    return _remove(item, have) if isinstance(item, Removal) else _converge(item, have, place)
+
+
+def find_problems(item: Appliance | Removal, have: Have, scope: str = "all") -> list[str]:
     """Return a sentence for everything that stands in the way of one appliance."""
     problems = []
     present = have.instances.get(item.name)
@@ -85,6 +91,8 @@ def find_problems(item: Appliance | Removal, have: Have) -> list[str]:
             f"Appliance {item.name}: the engine has an instance of that name which Strata did not make; "
             "rename the appliance, or move that instance out of the project."
         )
+    elif scope == "config" and isinstance(item, Appliance):
+        problems += _find_config_problems(item, present)
     volumes = item.volumes if isinstance(item, Appliance) else ()
     for volume in volumes:
         size = have.volumes.get(instance.volume_name(item.name, volume.name), 0)
@@ -94,6 +102,19 @@ def find_problems(item: Appliance | Removal, have: Have) -> list[str]:
                 f"volume has {format_size(size)}, and state is never made smaller; ask for {format_size(size)} or more."
             )
     return problems
+
+
+def _find_config_problems(item: Appliance, present: Instance | None) -> list[str]:
+    """Return why a config cannot be put on its own under what the appliance runs: its templates come from the app."""
+    running = composition_of(present.config) if present else None
+    if running is None:
+        return [f"Appliance {item.name} is not there yet: deploy it before configuring it."]
+    changes = [
+        f"{before.name} {before.version} to {after.name} {after.version}"
+        for before, after in zip(running[:2], item.composition[:2], strict=True)
+        if before.commit != after.commit
+    ]
+    return [f"Appliance {item.name} is to change from {'; '.join(changes)}: deploy does that."] if changes else []
 
 
 def identity(composition: Composition) -> str:
@@ -126,6 +147,21 @@ def _converge(item: Appliance, have: Have, place: Place) -> list[Step]:
         return [*steps, *_change_live(item, difference, present)]
     stop = [_stop(item.name)] if is_running else []
     return [*steps, *stop, _update(item, difference, present, pending=None), *_start(item)]
+
+
+def _configure(item: Appliance, present: Instance, place: Place) -> list[Step]:
+    """Return the steps for the config layer alone."""
+    full = compare(item, present, place)
+    keys = {key: value for key, value in full.keys.items() if key == instance.COMPOSITION}
+    devices = {name: device for name, device in full.devices.items() if name == instance.CONFIG_DEVICE}
+    difference = Difference(keys, devices, full.files)
+    if not devices:
+        return _settle(item, present, is_running=True) if present.status == "Running" else []
+    if present.status != "Running":
+        return [_write_config(item), _update(item, difference, present, pending=None)]
+    if difference.is_live():
+        return [_write_config(item), *_change_live(item, difference, present)]
+    return [_write_config(item), _stop(item.name), _update(item, difference, present, pending=None), *_start(item)]
 
 
 def _settle(item: Appliance, present: Instance, is_running: bool) -> list[Step]:

@@ -10,7 +10,6 @@ import typing as t
 
 from ansible_collections.strata.fleet.plugins.module_utils.errors import BadInput, ContentError, StrataError
 from ansible_collections.strata.fleet.plugins.module_utils.model import Composition
-from ansible_collections.strata.fleet.plugins.module_utils.ostree import Repo
 from ansible_collections.strata.fleet.plugins.module_utils.sizes import format_size
 from ansible_collections.strata.fleet.plugins.module_utils.store import Found, Store, Wish, check_fit
 
@@ -30,6 +29,18 @@ class Staging:
     chosen: dict[str, dict[str, Found]]
     missing: dict[str, tuple[str, Found]]
     is_new: bool
+
+    def layers(self) -> dict[str, dict[str, t.Any]]:
+        """Return name, version and commit of each appliance's base and app."""
+        return {
+            name: {kind: found.layer._asdict() for kind, found in layers.items()}
+            for name, layers in self.chosen.items()
+        }
+
+    def manifests(self) -> dict[str, dict[str, t.Any]]:
+        """Return the manifests by commit, without their package lists, which are long and not needed to deploy."""
+        found = [found for layers in self.chosen.values() for found in layers.values()]
+        return {one.layer.commit: {**one.manifest, "packages": {}} for one in found}
 
     def steps(self) -> list[str]:
         """Return a sentence for each version to fetch."""
@@ -122,8 +133,3 @@ def _ask(store: Store, wishes: t.Iterable[Wish], requests: t.Sequence[Request]) 
 def _who(wish: Wish, requests: t.Iterable[Request]) -> str:
     names = [request.appliance for request in requests if wish in (request.base, request.app)]
     return f"Appliance {names[0]}" if len(names) == 1 else f"Appliances {', '.join(names)}"
-
-
-def catalogue_of(repo: Repo) -> dict[str, str]:
-    """Return the versions that a store's repository holds: ref without ``held/`` to commit."""
-    return {ref.removeprefix("held/"): commit for ref, commit in repo.refs().items() if ref.startswith("held/")}

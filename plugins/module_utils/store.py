@@ -139,7 +139,7 @@ class Store:
         free = free_bytes(str(place))
         if needed and needed + ROOM > free:
             raise DiskFull(
-                f"The store {self.path} needs {format_size(needed)} for what it would fetch, and {format_size(ROOM)} to "
+                f"The store {self.path} needs {format_size(needed)} for what it fetches, and {format_size(ROOM)} to "
                 f"spare, but only {format_size(free)} are free: make room, or put store_path on a larger disk",
                 needed=needed,
                 free=free,

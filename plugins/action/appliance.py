@@ -1,0 +1,64 @@
+# Copyright (c) 2026, The Strata authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Runs on the controller: renders the config layers, then lets the module reconcile the node's appliances."""
+
+from __future__ import annotations
+
+import typing as t
+
+from ansible.plugins.action import ActionBase
+from ansible_collections.strata.fleet.plugins.module_utils.errors import BadInput, StrataError
+from ansible_collections.strata.fleet.plugins.plugin_utils import inventory
+from ansible_collections.strata.fleet.plugins.plugin_utils.config import render_files
+
+Data = dict[str, t.Any]
+
+
+class ActionModule(ActionBase):
+    """The action of the module strata.fleet.appliance."""
+
+    TRANSFERS_FILES = False
+
+    def run(self, tmp: str | None = None, task_vars: Data | None = None) -> Data:
+        """Return what the module returns, or the rendered files where only they are asked for."""
+        super().run(tmp, task_vars)
+        variables = task_vars or {}
+        arguments = dict(self._task.args)
+        render_only = arguments.pop("render_only", False)
+        with inventory.failures():
+            appliances = render_all(
+                arguments.get("appliances", []), arguments.get("manifests", {}), arguments.get("layers", {}), variables
+            )
+        if render_only:
+            return {"changed": False, "files": {item["name"]: without_secrets(item["files"]) for item in appliances}}
+        return self._execute_module(
+            module_name="strata.fleet.appliance",
+            module_args={**arguments, "appliances": appliances},
+            task_vars=variables,
+        )
+
+
+def render_all(appliances: t.Sequence[Data], manifests: Data, layers: Data, task_vars: Data) -> list[Data]:
+    """Return the appliances with their ``files``. Raises BadInput for the faults of all of them together."""
+    rendered: list[Data] = []
+    faults: list[str] = []
+    for item in appliances:
+        if item["state"] == "absent":
+            rendered.append({"name": item["name"], "state": "absent"})
+            continue
+        manifest = manifests[layers[item["name"]]["app"]["commit"]]
+        try:
+            files = render_files(item, manifest, inventory.read_config(task_vars, item["name"]))
+        except StrataError as error:
+            faults.append(error.message)
+        else:
+            rendered.append({**item, **layers[item["name"]], "files": files})
+    if faults:
+        raise BadInput("\n".join(faults), faults=faults)
+    return rendered
+
+
+def without_secrets(files: t.Iterable[Data]) -> list[Data]:
+    """Return the files as they may be shown."""
+    return [{key: value for key, value in file.items() if key != "secret_text"} for file in files]

@@ -1,0 +1,103 @@
+# Copyright (c) 2026, The Strata authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the appliances of a node are doing: for people, pipelines and pages alike."""
+
+from __future__ import annotations
+
+import collections
+import concurrent.futures
+import typing as t
+from pathlib import Path
+
+from ansible_collections.strata.fleet.plugins.module_utils import health
+from ansible_collections.strata.fleet.plugins.module_utils.engine import Engine
+from ansible_collections.strata.fleet.plugins.module_utils.errors import EngineError
+from ansible_collections.strata.fleet.plugins.module_utils.have import composition_of
+from ansible_collections.strata.fleet.plugins.module_utils.instance import PENDING
+
+MICROSECONDS = 1_000_000
+Body = t.Mapping[str, t.Any]
+Status = dict[str, t.Any]
+
+
+def read_status(engine: Engine, manifests: t.Callable[[str], Body], parallel: int, check_health: bool) -> list[Status]:
+    """Return one entry an appliance, in the order of their names.
+
+    ``manifests`` gives an app's manifest by its commit. Memory is the proportional share (PSS) in bytes of all its
+    processes, so that pages of a base that several appliances share are counted once among them.
+    """
+    bodies = sorted(engine.instances(with_state=True), key=lambda body: str(body["name"]))
+    memory = measure_memory(body["state"]["pid"] for body in bodies if body.get("state"))
+    with concurrent.futures.ThreadPoolExecutor(max_workers=parallel) as pool:
+        return list(pool.map(lambda body: _describe(engine, body, manifests, memory, check_health), bodies))
+
+
+def _describe(
+    engine: Engine, body: Body, manifests: t.Callable[[str], Body], memory: t.Mapping[int, int], check_health: bool
+) -> Status:
+    state = body.get("state") or {}
+    composition = composition_of(body["config"])
+    name = body["name"]
+    is_running = body["status"] == "Running"
+    answer: Status = {
+        "name": name,
+        "state": body["status"].lower(),
+        "address": health.first_address(state),
+        "base": composition.base._asdict() if composition else None,
+        "app": composition.app._asdict() if composition else None,
+        "config": composition.config if composition else None,
+        "memory": memory.get(state.get("pid", 0)),
+        "boot_seconds": boot_seconds(engine, name) if is_running and check_health else None,
+        "pending": PENDING in body["config"],
+        "health": "not checked",
+        "fault": "",
+        "look": f"incus exec --project {engine.project} {name} -- sh",
+    }
+    if composition is None:
+        answer["fault"] = "Strata did not make this instance"
+    elif check_health:
+        manifest = manifests(composition.app.commit)
+        check = health.Check(manifest["health"], answer["address"], manifest["services"])
+        fault = health.find_fault(engine, name, check)
+        answer["health"], answer["fault"] = ("unhealthy", fault.text) if fault else ("healthy", "")
+    return answer
+
+
+def boot_seconds(engine: Engine, name: str) -> float | None:
+    """Return how long systemd took from its start until all was up; None while it has not finished."""
+    argv = ["systemctl", "show", "--property=UserspaceTimestampMonotonic,FinishTimestampMonotonic"]
+    try:
+        shown = engine.execute(name, argv).stdout
+    except EngineError:
+        return None
+    stamps = dict(line.partition("=")[::2] for line in shown.split())
+    finished, started = (int(stamps.get(f"{stamp}TimestampMonotonic") or 0) for stamp in ("Finish", "Userspace"))
+    return round((finished - started) / MICROSECONDS, 2) if finished else None
+
+
+def measure_memory(inits: t.Iterable[int]) -> dict[int, int]:
+    """Return the PSS in bytes of everything that runs in the process namespace of each of these processes."""
+    spaces = {space: pid for pid in inits if pid > 0 and (space := _pid_namespace(pid))}
+    total: dict[int, int] = collections.defaultdict(int)
+    processes = (int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit()) if spaces else ()
+    for pid in processes:
+        init = spaces.get(_pid_namespace(pid))
+        if init:
+            total[init] += _pss(pid)
+    return dict(total)
+
+
+def _pid_namespace(pid: int) -> str:
+    try:
+        return str(Path(f"/proc/{pid}/ns/pid").readlink())
+    except OSError:
+        return ""
+
+
+def _pss(pid: int) -> int:
+    try:
+        lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+    except OSError:  # it ended in between
+        return 0
+    return next((int(line.split()[1]) * 1024 for line in lines if line.startswith("Pss:")), 0)

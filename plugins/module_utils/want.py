@@ -1,0 +1,108 @@
+# Copyright (c) 2026, The Strata authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""want: a node's appliances, from what the module was given and what their layers say of themselves."""
+
+from __future__ import annotations
+
+import re
+import typing as t
+
+from ansible_collections.strata.fleet.plugins.module_utils import config_layer
+from ansible_collections.strata.fleet.plugins.module_utils.errors import BadInput
+from ansible_collections.strata.fleet.plugins.module_utils.model import (
+    ABSENT,
+    Appliance,
+    Composition,
+    ConfigFile,
+    Layer,
+    Nic,
+    Published,
+    Removal,
+    Volume,
+)
+from ansible_collections.strata.fleet.plugins.module_utils.plan import Place
+
+Data = t.Mapping[str, t.Any]
+
+
+def build(
+    items: t.Iterable[Data], manifests: Data, place: Place, remove_state: t.Collection[str]
+) -> list[Appliance | Removal]:
+    """Return what is wanted. ``items`` are as the module's option ``appliances`` describes them.
+
+    Raises BadInput where an appliance asks for a volume that its app does not declare, or where state is to be deleted
+    of an appliance that is not absent.
+    """
+    want: list[Appliance | Removal] = []
+    for item in items:
+        if item["state"] == ABSENT:
+            want.append(Removal(item["name"], item["name"] in remove_state))
+        else:
+            want.append(build_appliance(item, manifests, place))
+    kept = sorted(set(remove_state) - {item.name for item in want if isinstance(item, Removal)})
+    if kept:
+        raise BadInput(
+            f"The state of {', '.join(kept)} was asked to be deleted, but only that of an absent appliance can be: "
+            "set appliance_state to absent as well"
+        )
+    return want
+
+
+def build_appliance(item: Data, manifests: Data, place: Place) -> Appliance:
+    """Return one appliance that should be there."""
+    base, app = (manifests[item[kind]["commit"]] for kind in ("base", "app"))
+    files = tuple(build_file(file) for file in item["files"])
+    composition = Composition(Layer(**item["base"]), Layer(**item["app"]), config_layer.digest(files, place.key))
+    return Appliance(
+        name=item["name"],
+        state=item["state"],
+        composition=composition,
+        files=files,
+        nics=tuple(Nic(network["network"], network["address"]) for network in item["networks"]),
+        volumes=build_volumes(item, app),
+        published=tuple(Published(p["address"], p["listen"], p["port"], p["protocol"]) for p in item["published"]),
+        memory=item["memory"],
+        cpus=item["cpus"],
+        autostart=item["autostart"],
+        health=item["health"] or app["health"],
+        health_timeout=item["health_timeout"],
+        services=tuple(app["services"]),
+        systemd=major_version(base["systemd"]),
+    )
+
+
+def build_volumes(item: Data, app: Data) -> tuple[Volume, ...]:
+    """Return the app's state volumes, in the sizes that the site wants."""
+    declared = {volume["name"]: volume for volume in app["volumes"]}
+    unknown = sorted(set(item["volumes"]) - set(declared))
+    if unknown:
+        raise BadInput(
+            f"Appliance {item['name']}: appliance_volumes.{unknown[0]} is not a volume of app {app['name']} "
+            f"{app['version']}; it has {', '.join(sorted(declared)) or 'none'}."
+        )
+    return tuple(
+        Volume(name, volume["path"], item["volumes"].get(name) or volume.get("size") or 0)
+        for name, volume in declared.items()
+    )
+
+
+def build_file(file: Data) -> ConfigFile:
+    """Return one file of the config layer."""
+    secret = file.get("secret_text")
+    return ConfigFile(
+        path=file["path"],
+        text=file["text"] if secret is None else secret,
+        shown=file["text"],
+        mode=int(file["mode"], 8),
+        uid=file["uid"],
+        gid=file["gid"],
+        on_change=file["on_change"],
+        units=tuple(file["units"]),
+    )
+
+
+def major_version(version: str) -> int:
+    """Return systemd's major version out of a package version such as 257.9-1~deb13u1."""
+    found = re.match(r"\d+", version)
+    return int(found[0]) if found else 0

@@ -1,0 +1,114 @@
+# Copyright (c) 2026, The Strata authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the appliances of a node are doing."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: appliance_info
+short_description: Tell what the appliances of a node are doing
+version_added: 0.1.0
+description:
+  - Returns composition, address, health, boot time and memory of every appliance in the node's engine.
+options:
+  check_health:
+    description: Run the apps' health checks. Without it, only the engine is asked.
+    type: bool
+    default: true
+  parallel:
+    description: How many appliances are looked at at once.
+    type: int
+    default: 8
+extends_documentation_fragment:
+  - strata.fleet.node
+  - strata.fleet.node.read_only
+seealso:
+  - module: strata.fleet.appliance
+"""
+
+EXAMPLES = r"""
+- name: Look at every appliance of this node
+  strata.fleet.appliance_info:
+  register: found
+
+- name: Fail when one is not healthy
+  ansible.builtin.assert:
+    that: found.appliances | rejectattr('health', 'equalto', 'healthy') | length == 0
+"""
+
+RETURN = r"""
+appliances:
+  description: One entry an appliance, in the order of their names.
+  returned: success
+  type: list
+  elements: dict
+  contains:
+    name:
+      description: The appliance's name.
+      type: str
+    state:
+      description: The engine's word for its state.
+      type: str
+      sample: running
+    address:
+      description: Its first global IPv4 address, empty where it has none.
+      type: str
+    base:
+      description: Name, version and commit of its base.
+      type: dict
+    app:
+      description: Name, version and commit of its app.
+      type: dict
+    config:
+      description: Digest of its config layer.
+      type: str
+    memory:
+      description: The proportional share (PSS) of memory of its processes, in bytes.
+      type: int
+    boot_seconds:
+      description: Seconds from systemd's start until everything was up.
+      type: float
+    pending:
+      description: Whether a new config layer is mapped but not merged yet.
+      type: bool
+    health:
+      description: C(healthy), C(unhealthy) or C(not checked).
+      type: str
+    fault:
+      description: Why it is not healthy.
+      type: str
+    look:
+      description: A command that gives a shell inside.
+      type: str
+"""
+
+import typing as t
+from pathlib import Path
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.strata.fleet.plugins.module_utils import options, runner
+from ansible_collections.strata.fleet.plugins.module_utils.ostree import Repo
+from ansible_collections.strata.fleet.plugins.module_utils.status import read_status
+
+SPEC = {
+    **options.NODE_OPTIONS,
+    "check_health": {"type": "bool", "default": True},
+    "parallel": {"type": "int", "default": 8},
+}
+
+
+def work(params: dict[str, t.Any], _check_mode: bool) -> runner.Result:
+    """Read, and report."""
+    repo = Repo(str(Path(params["store_path"]) / "repo"))
+    found = read_status(options.engine_of(params), repo.manifest, params["parallel"], params["check_health"])
+    return runner.Result(facts={"appliances": found})
+
+
+def main() -> None:
+    """Run the module."""
+    runner.run(AnsibleModule(argument_spec=SPEC, supports_check_mode=True), work)
+
+
+if __name__ == "__main__":
+    main()

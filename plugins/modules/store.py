@@ -1,0 +1,185 @@
+# Copyright (c) 2026, The Strata authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Have the layers that a node's appliances need in the node's store."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: store
+short_description: Have the layers that appliances need in the node's store
+version_added: 0.1.0
+description:
+  - Decides which version of base and app each appliance runs, fetches what is missing from the depot, verifies
+    signatures and content, and checks it out where the engine maps it from.
+  - An appliance that exists keeps the versions it runs unless it asks for others by name or version, or O(refresh) is
+    set. A node that has everything contacts nothing.
+  - Unsigned, wrongly signed or damaged content, an app built for another base, and a disk without room are refused
+    before anything is fetched or mapped.
+options:
+  url:
+    description: The depot, as C(http://), C(https://) or C(file://) address of its repository.
+    type: str
+    default: ""
+  trust:
+    description: Who may sign what. The first entry whose O(trust[].refs) match decides.
+    type: list
+    elements: dict
+    default: []
+    suboptions:
+      name:
+        description: A name for the signer.
+        type: str
+        required: true
+      key:
+        description: The signer's armored OpenPGP public key.
+        type: str
+        required: true
+      refs:
+        description: Patterns of what this signer may sign, such as V(base/*) or V(app/nginx).
+        type: list
+        elements: str
+        required: true
+  appliances:
+    description:
+      - The node's appliances, as the module M(strata.fleet.fleet) returns them. Those whose state is V(absent) need
+        nothing.
+    type: list
+    elements: dict
+    default: []
+  refresh:
+    description: Choose anew what the channels name now, also for appliances that exist.
+    type: bool
+    default: false
+  collect:
+    description: Remove what no appliance of the node needs, for what it runs now or ran before, or for O(appliances).
+    type: bool
+    default: false
+extends_documentation_fragment:
+  - strata.fleet.node
+  - strata.fleet.node.attributes
+seealso:
+  - module: strata.fleet.fleet
+  - module: strata.fleet.appliance
+  - module: strata.fleet.store_info
+"""
+
+EXAMPLES = r"""
+- name: Stage what this node's appliances need
+  strata.fleet.store:
+    url: https://depot.example.com/repo
+    trust:
+      - name: site
+        key: "{{ lookup('ansible.builtin.file', 'keys/site.asc') }}"
+        refs: ["base/*", "app/*"]
+    appliances: "{{ fleet.nodes[inventory_hostname] }}"
+  register: staged
+
+- name: Remove what nothing needs any more
+  strata.fleet.store:
+    collect: true
+"""
+
+RETURN = r"""
+layers:
+  description: The base and the app that were decided on, by appliance.
+  returned: success
+  type: dict
+  sample:
+    web1:
+      base: {name: debian-13, version: 13.20261122.1, commit: 5f0c...}
+      app: {name: nginx, version: 1.26-1, commit: 81aa...}
+manifests:
+  description: What the chosen versions say of themselves, by commit, without their package lists.
+  returned: success
+  type: dict
+steps:
+  description: What was done, or would be in check mode, a sentence each.
+  returned: success
+  type: list
+  elements: str
+  sample: ["fetch base debian-13 13.20261122.1 (245 MiB)"]
+"""
+
+import typing as t
+from pathlib import Path
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.strata.fleet.plugins.module_utils import config_layer, have, options, runner, staging
+from ansible_collections.strata.fleet.plugins.module_utils.instance import COMPOSITION, PREVIOUS
+from ansible_collections.strata.fleet.plugins.module_utils.model import ABSENT, Composition
+from ansible_collections.strata.fleet.plugins.module_utils.store import Signer, Store, Wish, locked, referenced
+
+SIGNER = {
+    "name": {"type": "str", "required": True},
+    "key": {"type": "str", "required": True, "no_log": False},
+    "refs": {"type": "list", "elements": "str", "required": True},
+}
+SPEC = {
+    **options.NODE_OPTIONS,
+    "url": {"type": "str", "default": ""},
+    "trust": {"type": "list", "elements": "dict", "options": SIGNER, "default": [], "no_log": False},
+    "appliances": {"type": "list", "elements": "dict", "default": []},
+    "refresh": {"type": "bool", "default": False},
+    "collect": {"type": "bool", "default": False},
+}
+
+
+def work(params: dict[str, t.Any], check_mode: bool) -> runner.Result:
+    """Decide, then fetch and collect."""
+    store = Store(params["store_path"], params["url"], [Signer(**signer) for signer in params["trust"]])
+    instances = have.read(options.engine_of(params), store.path, params["pool"]).instances
+    running = {name: present for name, item in instances.items() if (present := have.composition_of(item.config))}
+    decided = staging.decide(
+        store,
+        [to_request(item) for item in params["appliances"] if item["state"] != ABSENT],
+        running,
+        params["refresh"],
+    )
+    needed = referenced(list_compositions(instances)) | set(decided.manifests())
+    leftovers = store.unreferenced(needed) if params["collect"] else []
+    old_configs = find_old_configs(store.path, instances) if params["collect"] else {}
+    result = runner.Result(
+        changed=bool(decided.missing or leftovers or old_configs),
+        steps=[*decided.steps(), *(f"remove version {name[:12]} from the store" for name in leftovers)]
+        + [f"remove {len(names)} old config layers of {name}" for name, names in old_configs.items()],
+        facts={"layers": decided.layers(), "manifests": decided.manifests()},
+    )
+    result.before, result.after = {"remove": leftovers}, {"fetch": decided.steps()}
+    if not check_mode and (result.changed or decided.is_new):
+        with locked(params["store_path"]):
+            store.prepare()
+            staging.stage(store, decided)
+            store.collect(leftovers)
+            for name, names in old_configs.items():
+                config_layer.remove(store.path, name, names)
+    return result
+
+
+def to_request(item: t.Mapping[str, t.Any]) -> staging.Request:
+    """Return what an appliance, as the module fleet describes it, needs in the store."""
+    wishes = [Wish(kind, item[kind]["name"], item[kind]["version"], item[kind]["channel"]) for kind in ("base", "app")]
+    return staging.Request(item["name"], *wishes)
+
+
+def list_compositions(instances: t.Mapping[str, t.Any]) -> list[Composition]:
+    """Return what every instance runs, and what it ran before its last change."""
+    keys = [(item.config, key) for item in instances.values() for key in (COMPOSITION, PREVIOUS)]
+    return [composition for config, key in keys if (composition := have.composition_of(config, key))]
+
+
+def find_old_configs(store: Path, instances: t.Mapping[str, t.Any]) -> dict[str, list[str]]:
+    """Return the config layers that no instance runs or ran before its last change, by appliance."""
+    used = {name: {each.config for each in list_compositions({name: item})} for name, item in instances.items()}
+    found = config_layer.list_layers(store)
+    old = {name: sorted(layers - used.get(name, set())) for name, layers in found.items()}
+    return {name: layers for name, layers in old.items() if layers}
+
+
+def main() -> None:
+    """Run the module."""
+    runner.run(AnsibleModule(argument_spec=SPEC, supports_check_mode=True), work)
+
+
+if __name__ == "__main__":
+    main()
