@@ -56,7 +56,7 @@ def find_option_faults(given: t.Mapping[str, t.Any], options: Options) -> list[s
             faults += [f"appliance_config.{name} {fault}" for fault in _find_value_faults(given[name], option)]
         elif option.get("required"):
             faults.append(
-                f"appliance_config.{name} is missing: the app requires it ({option.get('description', 'no description')})"
+                f"appliance_config.{name} is missing: the app requires it ({option.get('description', 'undescribed')})"
             )
     return faults
 
@@ -103,7 +103,7 @@ def _render(template: Data, values: Data, appliance: Data) -> str:
 
 
 def site_files(appliance: Data) -> list[Data]:
-    """Return the files that every appliance gets from its place in the inventory: its network cards and name service."""
+    """Return the files that every appliance gets from its place in the inventory: network cards and name service."""
     networks = appliance["networks"]
     files = [
         _site_file(f"/etc/systemd/network/10-eth{n}.network", _network_unit(n, item)) for n, item in enumerate(networks)

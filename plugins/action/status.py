@@ -1,0 +1,54 @@
+# Copyright (c) 2026, The Strata authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Runs on the controller: prints the fleet's status."""
+
+from __future__ import annotations
+
+import json
+import typing as t
+from pathlib import Path
+
+from ansible.plugins.action import ActionBase
+from ansible_collections.strata.fleet.plugins.plugin_utils import inventory
+from ansible_collections.strata.fleet.plugins.plugin_utils.fleet import find_node
+from ansible_collections.strata.fleet.plugins.plugin_utils.status_table import build_rows, draw_table, is_good
+
+SPEC = {
+    "found": {"type": "dict", "required": True},
+    "path": {"type": "path", "default": ""},
+    "fail": {"type": "bool", "default": False},
+}
+
+
+class ActionModule(ActionBase):
+    """The action of the module strata.fleet.status."""
+
+    TRANSFERS_FILES = False
+
+    def run(self, tmp: str | None = None, task_vars: dict[str, t.Any] | None = None) -> dict[str, t.Any]:
+        """Print the table, write the file, and return the rows."""
+        super().run(tmp, task_vars)
+        _, arguments = self.validate_argument_spec(SPEC)
+        rows = build_rows(arguments["found"], wanted_nodes(task_vars or {}))
+        self._display.display(draw_table(rows))
+        if arguments["path"]:
+            Path(arguments["path"]).write_text(json.dumps({"appliances": rows}, indent=1, sort_keys=True) + "\n")
+        bad = [row["name"] for row in rows if not is_good(row)]
+        failed = bool(bad) and arguments["fail"]
+        verdict = f"{len(bad)} of {len(rows)} appliances need attention: {', '.join(bad)}" if bad else "all is well"
+        return {"changed": False, "appliances": rows, "failed": failed, "msg": verdict}
+
+
+def wanted_nodes(task_vars: dict[str, t.Any]) -> dict[str, str]:
+    """Return the node of every appliance that should be there."""
+    nodes = {name: {} for name in inventory.members(task_vars, "nodes")}
+    wanted = {
+        name: inventory.read_variables(task_vars, name, "appliance_")
+        for name in inventory.members(task_vars, "appliances")
+    }
+    return {
+        name: find_node(variables, nodes)
+        for name, variables in wanted.items()
+        if variables.get("appliance_state", "running") != "absent"
+    }

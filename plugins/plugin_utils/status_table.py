@@ -1,0 +1,78 @@
+# Copyright (c) 2026, The Strata authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The fleet's status: rows for every appliance that is wanted or found, and a table of them. Pure."""
+
+from __future__ import annotations
+
+import io
+import typing as t
+
+import rich.box
+import rich.console
+import rich.table
+from ansible_collections.strata.fleet.plugins.module_utils.sizes import format_size
+
+COLUMNS = ("appliance", "node", "address", "app", "base", "state", "health", "boot", "memory")
+WIDTH = 150
+GOOD = "healthy"
+
+Row = dict[str, t.Any]
+
+
+def build_rows(found: t.Mapping[str, t.Mapping[str, t.Any]], wanted: t.Mapping[str, str]) -> list[Row]:
+    """Return a row for every appliance.
+
+    ``found``: by node, what the module appliance_info returned (or Ansible's word that the node did not answer).
+    ``wanted``: the node of every appliance that should be there.
+    """
+    rows = []
+    seen = set()
+    for node, result in found.items():
+        for item in result.get("appliances", []):
+            seen.add(item["name"])
+            is_wanted = wanted.get(item["name"]) == node
+            fault = item["fault"] or ("" if is_wanted else "the inventory does not ask for it on this node")
+            rows.append({**item, "node": node, "wanted": is_wanted, "fault": fault})
+    rows += [_missing(name, node, found) for name, node in wanted.items() if name not in seen and node in found]
+    return sorted(rows, key=lambda row: (row["node"], row["name"]))
+
+
+def is_good(row: Row) -> bool:
+    """Whether there is nothing to do about an appliance."""
+    return not row["fault"] and row["wanted"] and row["health"] in (GOOD, "not checked")
+
+
+def draw_table(rows: t.Iterable[Row]) -> str:
+    """Return the rows as a text table, and under it what is wrong and how to look inside."""
+    rows = list(rows)
+    table = rich.table.Table(*COLUMNS, box=rich.box.SIMPLE_HEAD, pad_edge=False)
+    for row in rows:
+        table.add_row(*_cells(row))
+    screen = rich.console.Console(file=io.StringIO(), width=WIDTH, color_system=None)
+    screen.print(table)
+    lines = [line.rstrip() for line in t.cast("io.StringIO", screen.file).getvalue().rstrip().splitlines()]
+    lines += [f"{row['name']} on {row['node']}: {row['fault']}" for row in rows if row["fault"]]
+    running = [row for row in rows if row["state"] == "running"]
+    if running:
+        lines += ["", f"To look inside {running[0]['name']}, on {running[0]['node']}: {running[0]['look']}"]
+    return "\n".join(lines)
+
+
+def _missing(name: str, node: str, found: t.Mapping[str, t.Mapping[str, t.Any]]) -> Row:
+    answered = "appliances" in found[node]
+    fault = (
+        "it is not there: deploy it"
+        if answered
+        else f"its node did not answer: {found[node].get('msg', 'no reason given')}"
+    )
+    empty = dict.fromkeys(("address", "base", "app", "config", "memory", "boot_seconds", "look"))
+    state, health = ("absent", "unhealthy") if answered else ("unknown", "unknown")
+    return {"name": name, "node": node, "wanted": True, "fault": fault, **empty, "state": state, "health": health}
+
+
+def _cells(row: Row) -> tuple[str, ...]:
+    app, base = (f"{row[kind]['name']} {row[kind]['version']}" if row[kind] else "" for kind in ("app", "base"))
+    boot = f"{row['boot_seconds']:.1f} s" if row["boot_seconds"] is not None else ""
+    memory = format_size(row["memory"]) if row["memory"] else ""
+    return row["name"], row["node"], row["address"] or "", app, base, row["state"], row["health"], boot, memory
