@@ -99,9 +99,10 @@ class Engine:
         answer = self._transport.call(
             "POST", f"/1.0/instances/{instance}/exec", query={"project": self.project}, body=body
         )
-        done = self.wait(answer.operation, timeout)["metadata"]
-        streams = done.get("output") or {}
-        texts = {number: self._take_log(path) for number, path in streams.items()}
+        done = self.wait(answer.operation, timeout)["metadata"] or {}
+        if "return" not in done:  # the instance stopped under it
+            raise errors.EngineError(f"{instance} ended while {argv[0]!r} ran in it")
+        texts = {number: self._take_log(path) for number, path in (done.get("output") or {}).items()}
         return Executed(int(done["return"]), texts.get("1", ""), texts.get("2", ""))
 
     def console_log(self, instance: str) -> str:
@@ -117,6 +118,8 @@ class Engine:
     def write_file(self, instance: str, path: str, text: str, mode: int = 0o644) -> None:
         """Write a file of root's into an instance, running or not. Its folder must be there."""
         headers = {"X-Incus-type": "file", "X-Incus-mode": f"{mode:04o}", "X-Incus-uid": "0", "X-Incus-gid": "0"}
+        # With urllib's own type (a form) the engine takes the body for parameters, and writes an empty file.
+        headers["Content-Type"] = "application/octet-stream"
         query = {"project": self.project, "path": path}
         where = f"/1.0/instances/{instance}/files"
         self._transport.raw("POST", where, query=query, body=text.encode(), headers=headers)
