@@ -55,7 +55,7 @@ def render_all(appliances: t.Sequence[Data], manifests: Data, layers: Data, task
         else:
             rendered.append({**item, **layers[item["name"]], "files": files})
     if faults:
-        raise BadInput("\n".join(faults), faults=faults)
+        raise BadInput("\n".join(faults))
     return rendered
 
 

@@ -63,7 +63,7 @@ def make_plan(want: t.Iterable[Appliance | Removal], have: Have, place: Place, s
     want = tuple(want)
     problems = [problem for item in want for problem in find_problems(item, have, scope)]
     if problems:
-        raise BadInput(" ".join(problems), problems=problems)
+        raise BadInput("\n".join(problems))
     steps: list[Step] = []
     before: dict[str, t.Any] = {}
     after: dict[str, t.Any] = {}

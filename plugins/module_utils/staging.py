@@ -84,7 +84,7 @@ def decide(store: Store, requests: t.Sequence[Request], running: t.Mapping[str, 
             problems.append(f"Appliance {request.appliance}: {fault}.")
         chosen[request.appliance] = layers
     if problems:
-        raise BadInput(" ".join(problems), problems=problems)
+        raise BadInput("\n".join(problems))
     missing = {
         found.layer.commit: (kind, found)
         for layers in chosen.values()
@@ -126,7 +126,7 @@ def _ask(store: Store, wishes: t.Iterable[Wish], requests: t.Sequence[Request]) 
                 error.message = f"{_who(wish, requests)}: {error.message}."
                 raise
     if problems:
-        raise ContentError(" ".join(problems), problems=problems)
+        raise ContentError("\n".join(problems))
     return answers
 
 

@@ -35,7 +35,7 @@ def render_files(appliance: Data, manifest: Data, given: t.Mapping[str, t.Any]) 
     options = manifest["config"]["options"]
     faults = find_option_faults(given, options)
     if faults:
-        raise BadInput("\n".join(f"Appliance {appliance['name']}: {fault}." for fault in faults), faults=faults)
+        raise BadInput("\n".join(f"Appliance {appliance['name']}: {fault}." for fault in faults))
     values = {name: option.get("default") for name, option in options.items()} | dict(given)
     shown = {name: HIDDEN if options[name].get("secret") and value else value for name, value in values.items()}
     return [

@@ -40,7 +40,7 @@ def build_fleet(nodes: t.Mapping[str, Variables], appliances: t.Mapping[str, Var
             fleet[find_node(variables, nodes)].append(build_appliance(name, variables, nodes))
     faults += find_clashes(fleet)
     if faults:
-        raise BadInput("\n".join(faults), faults=faults)
+        raise BadInput("\n".join(faults))
     return fleet
 
 

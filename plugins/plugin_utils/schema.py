@@ -40,8 +40,8 @@ def suggest(key: str, known: t.Iterable[str]) -> str:
     known = sorted(known)
     near = difflib.get_close_matches(str(key), known, n=1)
     if near:
-        return f"; did you mean {near[0]}?"
-    return f"; known are {', '.join(known)}" if known else "; nothing can be set here"
+        return f" (did you mean {near[0]}?)"
+    return f" (known: {', '.join(known)})" if known else " (nothing can be set here)"
 
 
 def _join(place: str, key: str) -> str:
