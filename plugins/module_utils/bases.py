@@ -31,6 +31,7 @@ PACKAGES = (
 )
 SERVICES = ("systemd-networkd.service", "systemd-resolved.service")
 # Merging is stage 0's work; /etc is read-only; nobody logs in; the engine's host has the devices and the clock.
+# Waiting for the network would be most of a boot's time, and what listens on every address need not wait.
 MASKED = (
     "console-getty.service",
     "container-getty@.service",
@@ -47,6 +48,8 @@ MASKED = (
     "systemd-journal-catalog-update.service",
     "systemd-logind.service",
     "systemd-machine-id-commit.service",
+    "systemd-modules-load.service",
+    "systemd-networkd-wait-online.service",
     "systemd-pstore.service",
     "systemd-sysext.service",
     "systemd-sysext.socket",
@@ -56,12 +59,11 @@ MASKED = (
 OWN_FILES = {
     "etc/hosts": "127.0.0.1 localhost\n::1 localhost ip6-localhost ip6-loopback\n",
     # A later file with a lower number, such as the config layer's, takes precedence.
-    "usr/lib/systemd/network/90-strata-dhcp.network": "[Match]\nType=ether\n\n[Network]\nDHCP=yes\n",
+    "usr/lib/systemd/network/90-strata-dhcp.network": (
+        "[Match]\nType=ether\n\n[Network]\nDHCP=ipv4\n\n[DHCPv4]\nUseHostname=no\n"
+    ),
     # Names are looked up through the D-Bus and the file in /run; nothing listens.
     "usr/lib/systemd/resolved.conf.d/50-strata.conf": "[Resolve]\nDNSStubListener=no\nLLMNR=no\nMulticastDNS=no\n",
-    "usr/lib/systemd/system/systemd-networkd-wait-online.service.d/50-strata.conf": (
-        "[Service]\nExecStart=\nExecStart=/usr/lib/systemd/systemd-networkd-wait-online --any --timeout=15\n"
-    ),
     "usr/lib/tmpfiles.d/strata-base.conf": "L /var/lib/dpkg - - - - ../../usr/lib/sysimage/dpkg\n",
 }
 LINKS = {

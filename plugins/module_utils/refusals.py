@@ -74,7 +74,7 @@ def secret_in(path: pathlib.Path, name: str, size: int) -> str:
     """Return what kind of secret the file is, "" for none."""
     if size == 0 or size > LARGEST_SECRET:
         return ""
-    if name in MACHINE_IDS:
+    if name.endswith(MACHINE_IDS):
         return "it is the identity of a machine"
     if HOST_KEY.fullmatch(path.name):
         return "it is an SSH host key"
