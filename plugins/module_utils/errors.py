@@ -20,6 +20,9 @@ class StrataError(Exception):
         self.message = message
         self.facts = facts
 
+    def __str__(self) -> str:
+        return self.message
+
 
 class BadInput(StrataError):
     """What was asked for cannot be done as written; nothing was changed."""
