@@ -92,7 +92,7 @@ def _render(template: Data, values: Data, appliance: Data) -> str:
     )
     facts = {"name": appliance["name"], "addresses": [item["address"] for item in appliance["networks"]]}
     try:
-        return environment.from_string(str(template["content"])).render(config=values, appliance=facts)
+        return environment.from_string(str(template["content"])).render({**values, "appliance": facts})
     except jinja2.TemplateError as error:
         # The error's words could hold a value; its kind and line cannot.
         raise BadInput(
