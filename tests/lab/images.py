@@ -10,7 +10,7 @@ import typing as t
 from pathlib import Path
 
 if t.TYPE_CHECKING:
-    from definition import Image
+    from ansible_collections.strata.fleet.tests.lab.definition import Image
 
 KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg"
 PREPARE = Path(__file__).resolve().parent / "prepare.sh"

@@ -5,10 +5,10 @@ from __future__ import annotations
 import subprocess
 import typing as t
 
-from definition import CACHE
+from ansible_collections.strata.fleet.tests.lab.definition import CACHE
 
 if t.TYPE_CHECKING:
-    from definition import Machine
+    from ansible_collections.strata.fleet.tests.lab.definition import Machine
 
 KEYS = CACHE / "ssh"
 KNOWN_HOSTS = KEYS / "known_hosts"

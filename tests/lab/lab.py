@@ -8,12 +8,14 @@ import sys
 import typing as t
 from pathlib import Path
 
-import images
-import keys
-import machines
 import yaml
+
+# Run from a checkout, whatever folder it is run in.
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / ".collections"))
+
 from ansible_collections.strata.fleet.plugins.module_utils.errors import StrataError
-from definition import CACHE, Lab, load
+from ansible_collections.strata.fleet.tests.lab import images, keys, machines
+from ansible_collections.strata.fleet.tests.lab.definition import CACHE, Lab, load
 
 INVENTORY = CACHE / "inventory.yml"
 
@@ -69,5 +71,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.path.insert(0, str(Path(__file__).resolve().parent))
     sys.exit(main())

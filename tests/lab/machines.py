@@ -11,11 +11,10 @@ import time
 import typing as t
 from pathlib import Path
 
-import images
-import keys
 from ansible_collections.strata.fleet.plugins.module_utils import errors
 from ansible_collections.strata.fleet.plugins.module_utils.engine import Engine
-from definition import CACHE, Lab, Machine
+from ansible_collections.strata.fleet.tests.lab import images, keys
+from ansible_collections.strata.fleet.tests.lab.definition import CACHE, Lab, Machine
 
 # What lets a container run systemd and an engine with containers of its own.
 SETTINGS = {
