@@ -23,7 +23,9 @@ class ActionModule(ActionBase):
         """Return ``nodes``: the appliances of each node."""
         super().run(tmp, task_vars)
         variables = task_vars or {}
-        _, arguments = self.validate_argument_spec({"only": {"type": "list", "elements": "str", "default": []}})
+        _validation, arguments = self.validate_argument_spec(
+            {"only": {"type": "list", "elements": "str", "default": []}}
+        )
         with inventory.failures():
             return {"changed": False, "nodes": read_fleet(variables, arguments["only"])}
 

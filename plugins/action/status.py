@@ -29,8 +29,9 @@ class ActionModule(ActionBase):
     def run(self, tmp: str | None = None, task_vars: dict[str, t.Any] | None = None) -> dict[str, t.Any]:
         """Print the table, write the file, and return the rows."""
         super().run(tmp, task_vars)
-        _, arguments = self.validate_argument_spec(SPEC)
-        rows = build_rows(arguments["found"], wanted_nodes(task_vars or {}))
+        _validation, arguments = self.validate_argument_spec(SPEC)
+        with inventory.failures():
+            rows = build_rows(arguments["found"], wanted_nodes(task_vars or {}))
         self._display.display(draw_table(rows))
         if arguments["path"]:
             Path(arguments["path"]).write_text(json.dumps({"appliances": rows}, indent=1, sort_keys=True) + "\n")
@@ -42,7 +43,7 @@ class ActionModule(ActionBase):
 
 def wanted_nodes(task_vars: dict[str, t.Any]) -> dict[str, str]:
     """Return the node of every appliance that should be there."""
-    nodes = {name: {} for name in inventory.members(task_vars, "nodes")}
+    nodes: dict[str, dict[str, t.Any]] = {name: {} for name in inventory.members(task_vars, "nodes")}
     wanted = {
         name: inventory.read_variables(task_vars, name, "appliance_")
         for name in inventory.members(task_vars, "appliances")

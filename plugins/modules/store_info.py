@@ -62,7 +62,7 @@ import typing as t
 from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.strata.fleet.plugins.module_utils import have, options, runner
+from ansible_collections.strata.fleet.plugins.module_utils import have, model, options, runner
 from ansible_collections.strata.fleet.plugins.module_utils.ostree import Repo
 from ansible_collections.strata.fleet.plugins.module_utils.store import Store, referenced
 
@@ -75,7 +75,7 @@ def work(params: dict[str, t.Any], _check_mode: bool) -> runner.Result:
     repo = Repo(str(Path(params["store_path"]) / "repo"))
     if not repo.exists():
         return runner.Result(facts={"versions": []})
-    users = find_users(have.read(options.engine_of(params), store.path, params["pool"]))
+    users = find_users(have.read_instances(options.engine_of(params), store.path))
     held = {ref: commit for ref, commit in repo.refs().items() if ref.startswith("held/")}
     versions = []
     for ref, commit in sorted(held.items()):
@@ -88,10 +88,10 @@ def work(params: dict[str, t.Any], _check_mode: bool) -> runner.Result:
     return runner.Result(facts={"versions": versions})
 
 
-def find_users(present: have.Have) -> dict[str, list[str]]:
+def find_users(instances: dict[str, model.Instance]) -> dict[str, list[str]]:
     """Return the names of the appliances that run each commit."""
     users: dict[str, list[str]] = {}
-    for name, item in sorted(present.instances.items()):
+    for name, item in sorted(instances.items()):
         composition = have.composition_of(item.config)
         for commit in referenced([composition] if composition else []):
             users.setdefault(commit, []).append(name)

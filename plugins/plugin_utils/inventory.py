@@ -6,21 +6,31 @@
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import typing as t
 
 from ansible.errors import AnsibleActionFail
-from ansible_collections.strata.fleet.plugins.module_utils.errors import StrataError
+from ansible_collections.strata.fleet.plugins.module_utils.errors import BadInput, StrataError
 
+LIBRARIES = ("jsonschema", "netaddr", "rich")
 SECRET_VARIABLE = "appliance_config"  # noqa: S105 - the name of a variable
 
 
 @contextlib.contextmanager
 def failures() -> t.Iterator[None]:
-    """Turn a StrataError into the task's failure, with its facts."""
+    """Turn a StrataError into the task's failure, with its facts. Refuses a controller that lacks a Python library."""
     try:
+        require_libraries()
         yield
     except StrataError as error:
         raise AnsibleActionFail(error.message, result={"error": type(error).__name__, **error.facts}) from error
+
+
+def require_libraries() -> None:
+    """Raise BadInput where the controller's Python lacks what the plugins need."""
+    missing = [name for name in LIBRARIES if importlib.util.find_spec(name) is None]
+    if missing:
+        raise BadInput(f"The controller's Python lacks {', '.join(missing)}: pip install {' '.join(missing)}.")
 
 
 def read_variables(task_vars: t.Mapping[str, t.Any], host: str, prefix: str) -> dict[str, t.Any]:

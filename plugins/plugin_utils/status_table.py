@@ -8,10 +8,14 @@ from __future__ import annotations
 import io
 import typing as t
 
-import rich.box
-import rich.console
-import rich.table
 from ansible_collections.strata.fleet.plugins.module_utils.sizes import format_size
+
+try:
+    import rich.box
+    import rich.console
+    import rich.table
+except ImportError:  # said by inventory.failures
+    rich = None  # type: ignore[assignment]
 
 COLUMNS = ("appliance", "node", "address", "app", "base", "state", "health", "boot", "memory")
 WIDTH = 150
