@@ -15,7 +15,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2] / ".collections"))
 
 from ansible_collections.strata.fleet.plugins.module_utils.errors import StrataError
 from ansible_collections.strata.fleet.tests.lab import images, keys, machines
-from ansible_collections.strata.fleet.tests.lab.definition import CACHE, Lab, load
+from ansible_collections.strata.fleet.tests.lab.definition import CACHE, Lab, Machine, load
 
 INVENTORY = CACHE / "inventory.yml"
 
@@ -38,6 +38,15 @@ def inventory(lab: Lab) -> dict[str, t.Any]:
             "children": groups,
         }
     }
+
+
+def connections(selected: t.Iterable[Machine]) -> list[dict[str, t.Any]]:
+    """Return how to reach the machines, in the form of molecule's instance configuration."""
+    key = str(keys.CLIENT_KEY)
+    return [
+        {"instance": machine.name, "address": machine.address, "user": "root", "port": 22, "identity_file": key}
+        for machine in selected
+    ]
 
 
 def write_inventory(lab: Lab) -> None:
@@ -66,7 +75,8 @@ def main() -> int:
     except StrataError as error:
         sys.stderr.write(f"lab: {error.message}\n")
         return 1
-    sys.stdout.write(json.dumps({"changed": bool(outer.steps), "steps": outer.steps}) + "\n")
+    answer = {"changed": bool(outer.steps), "steps": outer.steps, "connections": connections(selected)}
+    sys.stdout.write(json.dumps(answer) + "\n")
     return 0
 
 
