@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import typing as t
 from pathlib import Path
@@ -12,28 +13,46 @@ from pathlib import Path
 from ansible_collections.strata.fleet.plugins.module_utils import config_layer
 from ansible_collections.strata.fleet.plugins.module_utils.engine import Engine
 from ansible_collections.strata.fleet.plugins.module_utils.errors import Absent, BadInput
-from ansible_collections.strata.fleet.plugins.module_utils.instance import COMPOSITION
+from ansible_collections.strata.fleet.plugins.module_utils.instance import COMPOSITION, SIZES, volume_name
 from ansible_collections.strata.fleet.plugins.module_utils.model import Composition, Have, Instance
 from ansible_collections.strata.fleet.plugins.module_utils.sizes import parse_size
 
 
-def read(engine: Engine, store: Path, pool: str) -> Have:
+def read(engine: Engine, store: Path, pool: str, sizes: t.Mapping[str, int]) -> Have:
     """Return the node's present state, from two queries of the engine.
 
+    ``sizes`` are the wanted sizes of volumes: a volume is asked for its own only where that is news.
     Raises BadInput where the engine was not made ready (no such project or pool).
     """
+    instances = read_instances(engine, store)
+    with _engine_made_ready(engine, pool):
+        names = engine.volume_names(pool)
+    known = {
+        volume_name(instance.name, volume): size
+        for instance in instances.values()
+        for volume, size in json.loads(instance.config.get(SIZES, "{}")).items()
+    }
+    news = [name for name in names if name in sizes and sizes[name] != known.get(name)]
+    read_now = {name: parse_size(engine.volume(pool, name)["config"].get("size") or 0) for name in news}
+    return Have(instances, {name: read_now.get(name, known.get(name, 0)) for name in names})
+
+
+def read_instances(engine: Engine, store: Path) -> dict[str, Instance]:
+    """Return the instances by name. Raises BadInput where the engine was not made ready."""
+    with _engine_made_ready(engine):
+        return {body["name"]: to_instance(body, store) for body in engine.instances()}
+
+
+@contextlib.contextmanager
+def _engine_made_ready(engine: Engine, pool: str = "") -> t.Iterator[None]:
     try:
-        instances = engine.instances()
-        volumes = engine.volumes(pool)
+        yield
     except Absent as error:
+        where = f"project {engine.project!r}" + (f" with a pool {pool!r}" if pool else "")
         raise BadInput(
-            f"The engine has no project {engine.project!r} with a pool {pool!r} for appliances: {error.facts['said']}. "
+            f"The engine has no {where} for appliances: {error.facts['said']}. "
             "Run the role strata.fleet.engine on this node first."
         ) from error
-    return Have(
-        {body["name"]: to_instance(body, store) for body in instances},
-        {body["name"]: parse_size(body["config"].get("size") or 0) for body in volumes},
-    )
 
 
 def to_instance(body: t.Mapping[str, t.Any], store: Path) -> Instance:

@@ -16,6 +16,7 @@ NAMESPACE = uuid.UUID("6f0e2b54-6a52-4b52-9e0c-6a7d4d2a52c1")
 DENIED_SYSCALLS = ("bpf", "io_uring_setup", "userfaultfd", "keyctl")
 COMPOSITION = "user.strata.composition"
 PREVIOUS = "user.strata.previous"  # the composition before the last change, for a way back
+SIZES = "user.strata.sizes"  # of the state volumes, as they were last set: reading them all takes long
 HEALTHY = "user.strata.healthy"  # identity of the composition that last passed its health check
 PENDING = "user.strata.pending"  # config that is mapped but not merged yet, for a run that died in between
 # Keys under these are Strata's: what inventory does not ask for is not there.
@@ -47,6 +48,7 @@ def instance_config(appliance: Appliance) -> Keys:
         "security.idmap.isolated": "true",
         "security.syscalls.deny": "\n".join(f"{name} errno 38" for name in DENIED_SYSCALLS),
         COMPOSITION: json.dumps(appliance.composition.to_data(), sort_keys=True),
+        SIZES: json.dumps({volume.name: volume.size for volume in appliance.volumes}, sort_keys=True),
     }
     if appliance.memory:
         keys["limits.memory"] = str(appliance.memory)
@@ -83,7 +85,7 @@ def instance_devices(appliance: Appliance, store: str, pool: str) -> Devices:
 
 def owned_keys(config: t.Mapping[str, str]) -> Keys:
     """Return the keys of an instance that must be as inventory says."""
-    return {key: value for key, value in config.items() if key.startswith(OWNED) or key == COMPOSITION}
+    return {key: value for key, value in config.items() if key.startswith(OWNED) or key in (COMPOSITION, SIZES)}
 
 
 def _mapped(source: str, path: str) -> dict[str, str]:

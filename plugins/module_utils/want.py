@@ -10,6 +10,7 @@ import typing as t
 
 from ansible_collections.strata.fleet.plugins.module_utils import config_layer
 from ansible_collections.strata.fleet.plugins.module_utils.errors import BadInput
+from ansible_collections.strata.fleet.plugins.module_utils.instance import volume_name
 from ansible_collections.strata.fleet.plugins.module_utils.model import (
     ABSENT,
     Appliance,
@@ -85,6 +86,12 @@ def build_volumes(item: Data, app: Data) -> tuple[Volume, ...]:
         Volume(name, volume["path"], item["volumes"].get(name) or volume.get("size") or 0)
         for name, volume in declared.items()
     )
+
+
+def volume_sizes(want: t.Iterable[Appliance | Removal]) -> dict[str, int]:
+    """Return the wanted sizes in bytes of all state volumes, by the engine's names for them."""
+    appliances = [item for item in want if isinstance(item, Appliance)]
+    return {volume_name(item.name, volume.name): volume.size for item in appliances for volume in item.volumes}
 
 
 def build_file(file: Data) -> ConfigFile:

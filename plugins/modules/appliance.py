@@ -237,13 +237,14 @@ def work(params: dict[str, t.Any], check_mode: bool) -> runner.Result:
     place = plan.Place(str(store), pool, config_layer.read_key(store))
 
     wanted = want.build(params["appliances"], params["manifests"], place, params["remove_state"])
-    present = have.read(engine, store, pool)
+    sizes = want.volume_sizes(wanted)
+    present = have.read(engine, store, pool, sizes)
     planned = plan.make_plan(wanted, present, place, params["scope"])
 
     if planned.steps and not check_mode:
         with locked(str(store)):
             apply.apply(planned, apply.Node(engine, store, pool, place.key), params["parallel"])
-        left = plan.make_plan(wanted, have.read(engine, store, pool), place, params["scope"])
+        left = plan.make_plan(wanted, have.read(engine, store, pool, sizes), place, params["scope"])
         if left.steps:
             steps = [step.sentence for step in left.steps]
             raise StrataError(

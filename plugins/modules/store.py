@@ -128,7 +128,7 @@ SPEC = {
 def work(params: dict[str, t.Any], check_mode: bool) -> runner.Result:
     """Decide, then fetch and collect."""
     store = Store(params["store_path"], params["url"], [Signer(**signer) for signer in params["trust"]])
-    instances = have.read(options.engine_of(params), store.path, params["pool"]).instances
+    instances = have.read_instances(options.engine_of(params), store.path)
     running = {name: present for name, item in instances.items() if (present := have.composition_of(item.config))}
     decided = staging.decide(
         store,

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import functools
 import typing as t
 
 import jinja2
@@ -86,13 +87,9 @@ def _render_file(template: Data, values: Data, shown: Data, appliance: Data) -> 
 
 
 def _render(template: Data, values: Data, appliance: Data) -> str:
-    # A template comes from a vendor: it may compute, but not reach into the controller.
-    environment = jinja2.sandbox.ImmutableSandboxedEnvironment(
-        undefined=jinja2.StrictUndefined, keep_trailing_newline=True, trim_blocks=True, lstrip_blocks=True
-    )
     facts = {"name": appliance["name"], "addresses": [item["address"] for item in appliance["networks"]]}
     try:
-        return environment.from_string(str(template["content"])).render({**values, "appliance": facts})
+        return _compile(str(template["content"])).render({**values, "appliance": facts})
     except jinja2.TemplateError as error:
         # The error's words could hold a value; its kind and line cannot.
         raise BadInput(
@@ -100,6 +97,15 @@ def _render(template: Data, values: Data, appliance: Data) -> str:
             f"({type(error).__name__}, line {getattr(error, 'lineno', None) or '?'}): "
             "check appliance_config, or ask the app's vendor"
         ) from None
+
+
+@functools.cache
+def _compile(content: str) -> jinja2.Template:
+    # A template comes from a vendor: it may compute, but not reach into the controller.
+    environment = jinja2.sandbox.ImmutableSandboxedEnvironment(
+        undefined=jinja2.StrictUndefined, keep_trailing_newline=True, trim_blocks=True, lstrip_blocks=True
+    )
+    return environment.from_string(content)
 
 
 def site_files(appliance: Data) -> list[Data]:
