@@ -1,17 +1,88 @@
 # Everything a person does from a clone. `make help` lists it.
 SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.NOTPARALLEL:
 VENV := .venv
 BIN := $(VENV)/bin
+COLLECTION := .collections/ansible_collections/strata/fleet
+PLAY := $(BIN)/ansible-playbook
+DEMO := $(PLAY) --inventory inventories/demo/hosts.yml
+MYPY := MYPYPATH=. $(CURDIR)/$(BIN)/mypy --config-file ../pyproject.toml
+SHEBANG := ^\#!/(usr/)?bin/(env )?(ba)?sh
 export ANSIBLE_CONFIG := $(CURDIR)/ansible.cfg
+export LC_ALL := C.UTF-8
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: help venv
-help: ## What can be made
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' Makefile
+.PHONY: help venv demo demo-clean build lab lab-clean bench test lint test-unit sanity test-molecule test-integration \
+	docs collection changelog
 
-venv: $(VENV)/.test .collections/ansible_collections/strata/fleet ## The virtual environment with pinned tools
+help: ## What can be made
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-18s %s\n", $$1, $$2}' Makefile
+
+# To use it
+
+demo: $(VENV)/.run $(COLLECTION) ## Engine, depot and five appliances on this machine (as root), and a table of them
+	$(DEMO) playbooks/engine.yml
+	$(DEMO) playbooks/build.yml
+	$(DEMO) playbooks/deploy.yml
+	$(DEMO) playbooks/status.yml
+
+demo-clean: $(VENV)/.run $(COLLECTION) ## Remove what the demo made, state included; packages stay
+	$(DEMO) playbooks/demo_clean.yml
+
+build: $(VENV)/.run $(COLLECTION) ## Build and publish the demo's base and apps
+	$(DEMO) playbooks/build.yml
+
+lab: venv ## Three nodes and a depot on this machine (as root), to play in and for tests
+	$(PLAY) --inventory localhost, playbooks/lab.yml
+
+lab-clean: venv ## Remove the lab
+	$(PLAY) --inventory localhost, playbooks/lab_clean.yml
+
+bench: lab ## Print the figures: bytes, disk, memory and time, side by side
+	$(BIN)/python tests/bench
+
+# To develop it
+
+venv: $(VENV)/.test $(COLLECTION) ## The virtual environment with pinned tools
+
+test: lint test-unit sanity test-molecule test-integration ## All tests, the quick ones first
+	@echo "parts: $(words $^) passed, 0 failed"
+
+lint: venv ## Style and types: Python, YAML, Ansible, shell
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	cd .collections && $(MYPY) --package ansible_collections.strata.fleet.plugins --package ansible_collections.strata.fleet.tests
+	$(BIN)/yamllint --strict .
+	$(BIN)/ansible-lint --offline --quiet
+	requirements/debian shellcheck
+	git grep --null --files-with-matches --untracked --extended-regexp '$(SHEBANG)' -- ':!*.py' ':!*.md' | xargs --null shellcheck
+
+test-unit: venv ## Tests that need no engine
+	$(BIN)/pytest --quiet tests/unit
+
+sanity: venv ## ansible-test sanity, nothing ignored
+	tests/sanity/run
+
+test-molecule: lab ## Every scenario in molecule/, each on a machine of the lab
+	@scenarios=(molecule/*/molecule.yml); [ -e "$${scenarios[0]}" ] || { echo "molecule/ has no scenario" >&2; exit 1; }
+	for scenario in molecule/*/molecule.yml; do $(BIN)/molecule test --scenario-name "$$(basename "$$(dirname "$$scenario")")"; done
+
+test-integration: lab ## Whole fleets over SSH, faults included, on the lab
+	$(BIN)/pytest --verbose tests/integration
+
+docs: venv ## Write docs/reference from the modules, roles and schemas
+	$(BIN)/python docs/generate.py
+
+changelog: venv ## Write CHANGELOG.md from the fragments in changelogs/
+	$(BIN)/antsibull-changelog lint
+	$(BIN)/antsibull-changelog release --update-existing --reload-plugins --refresh-plugins --refresh-fragments
+
+collection: venv ## An installable collection in build/
+	$(BIN)/ansible-galaxy collection build --force --output-path build
 
 $(VENV)/.run: requirements/run.txt
+	python3 -c "import ensurepip, venv" 2>/dev/null || requirements/debian python3-venv
 	python3 -m venv $(VENV)
 	$(BIN)/pip install --quiet --requirement requirements/run.txt
 	touch $@
@@ -20,6 +91,7 @@ $(VENV)/.test: $(VENV)/.run requirements/test.txt
 	$(BIN)/pip install --quiet --requirement requirements/test.txt
 	touch $@
 
-.collections/ansible_collections/strata/fleet:
+# The checkout, where Ansible looks for a collection of this name.
+$(COLLECTION):
 	mkdir -p $(dir $@)
 	ln -sfn $(CURDIR) $@
