@@ -9,7 +9,7 @@ import concurrent.futures
 import typing as t
 from pathlib import Path
 
-from ansible_collections.strata.fleet.plugins.module_utils import config_layer, health, instance
+from ansible_collections.strata.fleet.plugins.module_utils import config_layer, health, marks
 from ansible_collections.strata.fleet.plugins.module_utils.engine import Engine
 from ansible_collections.strata.fleet.plugins.module_utils.errors import Changed, EngineError, StrataError
 from ansible_collections.strata.fleet.plugins.module_utils.model import Plan, Step
@@ -94,6 +94,7 @@ def create_instance(node: Node, appliance: str, args: Args) -> None:
 
 def update_instance(node: Node, appliance: str, args: Args) -> None:
     """Change keys and devices on what the instance has now; once more where somebody else was faster."""
+    marks.write(node.store, appliance, {"pending": args["pending"]})
     try:
         _update_once(node.engine, appliance, args)
     except Changed:
@@ -108,7 +109,7 @@ def refresh_config(node: Node, appliance: str, args: Args) -> None:
         _execute(node, appliance, ["systemctl", "daemon-reload"])
     for unit, action in args["units"].items():
         _execute(node, appliance, ["systemctl", "reload-or-restart" if action == "reload" else "restart", unit])
-    _update_once(node.engine, appliance, {"config": {instance.PENDING: None}, "devices": {}})
+    marks.write(node.store, appliance, {})
 
 
 def start(node: Node, appliance: str, _args: Args) -> None:
@@ -124,13 +125,14 @@ def stop(node: Node, appliance: str, _args: Args) -> None:
 def delete_instance(node: Node, appliance: str, _args: Args) -> None:
     """Remove the instance; its state volumes stay."""
     node.engine.delete(f"/instances/{appliance}")
+    marks.remove(node.store, appliance)
 
 
 def wait_healthy(node: Node, appliance: str, args: Args) -> None:
-    """Wait for health, and remember in the engine what was found healthy."""
+    """Wait for health, and remember what was found healthy."""
     check = health.Check(args["health"], args["address"], args["services"])
     health.wait_until_healthy(node.engine, appliance, check, args["timeout"])
-    _update_once(node.engine, appliance, {"config": {instance.HEALTHY: args["mark"]}, "devices": {}})
+    marks.write(node.store, appliance, {"healthy": args["mark"]})
 
 
 def _update_once(engine: Engine, appliance: str, args: Args) -> None:

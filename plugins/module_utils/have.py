@@ -10,7 +10,7 @@ import json
 import typing as t
 from pathlib import Path
 
-from ansible_collections.strata.fleet.plugins.module_utils import config_layer
+from ansible_collections.strata.fleet.plugins.module_utils import config_layer, marks
 from ansible_collections.strata.fleet.plugins.module_utils.engine import Engine
 from ansible_collections.strata.fleet.plugins.module_utils.errors import Absent, BadInput
 from ansible_collections.strata.fleet.plugins.module_utils.instance import COMPOSITION, SIZES, volume_name
@@ -59,7 +59,8 @@ def to_instance(body: t.Mapping[str, t.Any], store: Path) -> Instance:
     """Return an instance of the engine's, with the description of the config layer that it runs."""
     composition = composition_of(body["config"])
     files = config_layer.read(store, body["name"], composition.config) if composition else {}
-    return Instance(body["name"], body["status"], body["config"], body["devices"], files)
+    own_marks = marks.read(store, body["name"])
+    return Instance(body["name"], body["status"], body["config"], body["devices"], files, own_marks)
 
 
 def composition_of(config: t.Mapping[str, str], key: str = COMPOSITION) -> Composition | None:

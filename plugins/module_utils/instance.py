@@ -17,8 +17,6 @@ DENIED_SYSCALLS = ("bpf", "io_uring_setup", "userfaultfd", "keyctl")
 COMPOSITION = "user.strata.composition"
 PREVIOUS = "user.strata.previous"  # the composition before the last change, for a way back
 SIZES = "user.strata.sizes"  # of the state volumes, as they were last set: reading them all takes long
-HEALTHY = "user.strata.healthy"  # identity of the composition that last passed its health check
-PENDING = "user.strata.pending"  # config that is mapped but not merged yet, for a run that died in between
 # Keys under these are Strata's: what inventory does not ask for is not there.
 OWNED = ("boot.", "environment.", "limits.", "linux.", "raw.", "security.", "migration.", "nvidia.", "snapshots.")
 CONFIG_LAYER = "zz-config"

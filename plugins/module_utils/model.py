@@ -108,13 +108,17 @@ class Removal:
 
 @dataclasses.dataclass(frozen=True)
 class Instance:
-    """An instance as the engine has it. ``files`` is the config layer it runs, as ``config_layer.read`` returns it."""
+    """An instance as the engine has it.
+
+    ``files`` is the config layer it runs, as ``config_layer.read`` returns it; ``marks`` are those of ``marks.read``.
+    """
 
     name: str
     status: str
     config: t.Mapping[str, str]
     devices: t.Mapping[str, t.Mapping[str, str]]
     files: t.Mapping[str, t.Mapping[str, t.Any]]
+    marks: t.Mapping[str, t.Any]
 
 
 @dataclasses.dataclass(frozen=True)

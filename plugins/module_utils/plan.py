@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import json
 import typing as t
 
 from ansible_collections.strata.fleet.plugins.module_utils import config_layer, instance
@@ -170,13 +169,13 @@ def _settle(item: Appliance, present: Instance, is_running: bool) -> list[Step]:
         return [_stop(item.name)] if is_running else []
     if not is_running:
         return _start(item)
-    if instance.PENDING in present.config:
-        return [_refresh(item, json.loads(present.config[instance.PENDING])), _wait(item)]
-    return [] if present.config.get(instance.HEALTHY) == identity(item.composition) else [_wait(item)]
+    if present.marks.get("pending"):
+        return [_refresh(item, present.marks["pending"]), _wait(item)]
+    return [] if present.marks.get("healthy") == identity(item.composition) else [_wait(item)]
 
 
 def _change_live(item: Appliance, difference: Difference, present: Instance) -> list[Step]:
-    pending = json.loads(present.config.get(instance.PENDING, "null"))
+    pending = present.marks.get("pending")
     if instance.CONFIG_DEVICE in difference.devices:
         pending = _merge_pending(pending or {"units": {}, "reload_manager": False}, difference.files)
     update = _update(item, difference, present, pending)
@@ -222,12 +221,11 @@ def _create(item: Appliance, place: Place) -> Step:
 
 
 def _update(item: Appliance, difference: Difference, present: Instance, pending: Change | None) -> Step:
-    marks = {instance.HEALTHY: None, instance.PENDING: json.dumps(pending, sort_keys=True) if pending else None}
-    keys: dict[str, str | None] = {**difference.keys, **marks}
+    keys: dict[str, str | None] = dict(difference.keys)
     if instance.COMPOSITION in difference.keys:
         keys[instance.PREVIOUS] = present.config[instance.COMPOSITION]
     named = sorted([*(key.removeprefix("user.strata.") for key in difference.keys), *difference.devices])
-    args = {"config": keys, "devices": difference.devices}
+    args = {"config": keys, "devices": difference.devices, "pending": pending}
     return Step(item.name, "update_instance", f"change {', '.join(named)} of {item.name}", args)
 
 

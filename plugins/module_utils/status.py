@@ -10,32 +10,38 @@ import concurrent.futures
 import typing as t
 from pathlib import Path
 
-from ansible_collections.strata.fleet.plugins.module_utils import health
+from ansible_collections.strata.fleet.plugins.module_utils import health, marks
 from ansible_collections.strata.fleet.plugins.module_utils.engine import Engine
 from ansible_collections.strata.fleet.plugins.module_utils.errors import EngineError
 from ansible_collections.strata.fleet.plugins.module_utils.have import composition_of
-from ansible_collections.strata.fleet.plugins.module_utils.instance import PENDING
 
 MICROSECONDS = 1_000_000
 Body = t.Mapping[str, t.Any]
 Status = dict[str, t.Any]
 
 
-def read_status(engine: Engine, manifests: t.Callable[[str], Body], parallel: int, check_health: bool) -> list[Status]:
+class Sources(t.NamedTuple):
+    """Where to look: the engine, the store, and (by the app's commit) the manifests in it."""
+
+    engine: Engine
+    store: Path
+    manifests: t.Callable[[str], Body]
+
+
+def read_status(sources: Sources, parallel: int, check_health: bool) -> list[Status]:
     """Return one entry an appliance, in the order of their names.
 
-    ``manifests`` gives an app's manifest by its commit. Memory is the proportional share (PSS) in bytes of all its
-    processes, so that pages of a base that several appliances share are counted once among them.
+    Memory is the proportional share (PSS) in bytes of all its processes, so that pages of a base that several
+    appliances share are counted once among them.
     """
-    bodies = sorted(engine.instances(with_state=True), key=lambda body: str(body["name"]))
+    bodies = sorted(sources.engine.instances(with_state=True), key=lambda body: str(body["name"]))
     memory = measure_memory(body["state"]["pid"] for body in bodies if body.get("state"))
     with concurrent.futures.ThreadPoolExecutor(max_workers=parallel) as pool:
-        return list(pool.map(lambda body: _describe(engine, body, manifests, memory, check_health), bodies))
+        return list(pool.map(lambda body: _describe(sources, body, memory, check_health), bodies))
 
 
-def _describe(
-    engine: Engine, body: Body, manifests: t.Callable[[str], Body], memory: t.Mapping[int, int], check_health: bool
-) -> Status:
+def _describe(sources: Sources, body: Body, memory: t.Mapping[int, int], check_health: bool) -> Status:
+    engine, store, manifests = sources
     state = body.get("state") or {}
     composition = composition_of(body["config"])
     name = body["name"]
@@ -49,7 +55,7 @@ def _describe(
         "config": composition.config if composition else None,
         "memory": memory.get(state.get("pid", 0)),
         "boot_seconds": boot_seconds(engine, name) if is_running and check_health else None,
-        "pending": PENDING in body["config"],
+        "pending": bool(marks.read(store, name).get("pending")),
         "health": "not checked",
         "fault": "",
         "look": f"incus exec --project {engine.project} {name} -- sh",

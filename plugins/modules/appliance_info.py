@@ -89,7 +89,7 @@ from pathlib import Path
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.strata.fleet.plugins.module_utils import options, runner
 from ansible_collections.strata.fleet.plugins.module_utils.ostree import Repo
-from ansible_collections.strata.fleet.plugins.module_utils.status import read_status
+from ansible_collections.strata.fleet.plugins.module_utils.status import Sources, read_status
 
 SPEC = {
     **options.NODE_OPTIONS,
@@ -100,8 +100,11 @@ SPEC = {
 
 def work(params: dict[str, t.Any], _check_mode: bool) -> runner.Result:
     """Read, and report."""
-    repo = Repo(str(Path(params["store_path"]) / "repo"))
-    found = read_status(options.engine_of(params), repo.manifest, params["parallel"], params["check_health"])
+    store = Path(params["store_path"])
+    repo = Repo(str(store / "repo"))
+    found = read_status(
+        Sources(options.engine_of(params), store, repo.manifest), params["parallel"], params["check_health"]
+    )
     return runner.Result(facts={"appliances": found})
 
 

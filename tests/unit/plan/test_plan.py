@@ -84,15 +84,13 @@ def build_instance(data: dict[str, t.Any]) -> Instance:
         "volatile.eth0.hwaddr": "00:16:3e:00:00:01",
         **data.get("config", {}),
     }
-    if data.get("healthy", True):
-        config[instance.HEALTHY] = identity(appliance.composition)
-    if "pending" in data:
-        config[instance.PENDING] = json.dumps(data["pending"])
+    marks = {"healthy": identity(appliance.composition)} if data.get("healthy", True) else {}
+    marks |= {"pending": data["pending"]} if "pending" in data else {}
     if data.get("foreign"):
         del config[instance.COMPOSITION]
     devices = {**instance.instance_devices(appliance, PLACE.store, PLACE.pool), **data.get("devices", {})}
     files = config_layer.describe(appliance.files, PLACE.key)
-    return Instance(appliance.name, data.get("status", "Running"), config, devices, files)
+    return Instance(appliance.name, data.get("status", "Running"), config, devices, files, marks)
 
 
 def build_have(data: dict[str, t.Any]) -> Have:
