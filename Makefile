@@ -54,7 +54,7 @@ lint: venv ## Style and types: Python, YAML, Ansible, shell
 	$(BIN)/ruff format --check .
 	cd .collections && $(MYPY) --package ansible_collections.strata.fleet.plugins --package ansible_collections.strata.fleet.tests
 	$(BIN)/yamllint --strict .
-	$(BIN)/ansible-lint --offline --quiet
+	$(BIN)/ansible-lint --offline -q
 	requirements/debian shellcheck
 	git grep --null --files-with-matches --untracked --extended-regexp '$(SHEBANG)' -- ':!*.py' ':!*.md' | xargs --null shellcheck
 
