@@ -91,6 +91,15 @@ def find_base(depot: Depot, description: Description, channel: str) -> Base:
     return Base(commit, depot.repo.manifest(commit, kind="base", name=name), tree)
 
 
+def resolve(archive: apt.Archive, description: Description, base: Base) -> list[apt.Deb]:
+    """Return what apt would install over the base; an app without packages asks nobody."""
+    wanted = description.get("packages", [])
+    if not wanted:
+        return []
+    archive.prepare()
+    return archive.resolve(wanted, base.status)
+
+
 def digest_of(description: Description, tree_digest: str, base: Base, debs: t.Sequence[apt.Deb]) -> str:
     own = (RECIPE, INSTALL, ENABLE, ROOT_FOLDERS, layers.DROPPED, apt.LEFT_OUT)
     return bases.inputs_digest(own, description, tree_digest, base.commit, [(deb.file, deb.digest) for deb in debs])
@@ -99,15 +108,17 @@ def digest_of(description: Description, tree_digest: str, base: Base, debs: t.Se
 class Build:
     """One build of an app, in a scratch folder of its own."""
 
-    def __init__(self, depot: Depot, description: Description, base: Base, source: pathlib.Path) -> None:
+    def __init__(self, depot: Depot, description: Description, base: Base, packed: pathlib.Path) -> None:
+        """``packed`` is the app's folder as a tar file."""
         self._depot = depot
         self._description = description
         self._base = base
-        self._source = source
+        self._packed = packed
         self._scratch = depot.work / "build" / f"app-{description['name']}"
         self._upper = self._scratch / "upper"
         self._skeleton = self._scratch / "skeleton"
         self._tree = self._scratch / "tree"
+        self._source = self._scratch / "source"
 
     def run(self, packages: apt.Archive, channel: str, inputs: str) -> tuple[str, bool]:
         """Build and publish; return the channel's commit afterwards and whether it is new."""
@@ -124,8 +135,9 @@ class Build:
             bases.remove(self._scratch)
 
     def _prepare(self) -> None:
-        for name in ("root", "upper", "scratch", "tree"):
+        for name in ("root", "upper", "scratch", "tree", "source"):
             layers.make_folder(self._scratch / name)
+        unpack(self._packed, self._source)
         for name in ROOT_FOLDERS:
             layers.make_folder(self._skeleton / name)
         for name in ("bin", "sbin", "lib", "lib64"):
@@ -171,8 +183,7 @@ class Build:
             file = fetch(each, self._source, self._scratch)
             target = self._upper / each["target"].lstrip("/")
             layers.make_folder(target)
-            strip = f"--strip-components={each.get('strip', 0)}"
-            command.run(["tar", "--extract", "--no-same-owner", strip, f"--file={file}", f"--directory={target}"])
+            unpack(file, target, each.get("strip", 0))
 
     def _enable(self) -> None:
         # What packages enabled is their taste; app.yml says what runs.
@@ -325,10 +336,19 @@ def fetch(archive: Description, source: pathlib.Path, scratch: pathlib.Path) -> 
         file = source / place
         if not file.is_file():
             raise BadInput(f"The archive {place!r} is not among the app's files", key="archives")
-    with file.open("rb") as content:
-        found = hashlib.file_digest(content, "sha256").hexdigest()
+    found = file_digest(file)
     if found != archive["sha256"]:
         raise ContentError(
             f"The archive {place} has the SHA-256 {found}, not {archive['sha256']}: it is not used", path=place
         )
     return file
+
+
+def unpack(file: pathlib.Path, target: pathlib.Path, strip: int = 0) -> None:
+    options = ["--no-same-owner", f"--strip-components={strip}"]
+    command.run(["tar", "--extract", *options, f"--file={file}", f"--directory={target}"])
+
+
+def file_digest(file: pathlib.Path) -> str:
+    with file.open("rb") as content:
+        return hashlib.file_digest(content, "sha256").hexdigest()

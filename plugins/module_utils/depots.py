@@ -5,8 +5,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import fcntl
 import fnmatch
+import json
 import os
 import pathlib
 import re
@@ -15,6 +18,7 @@ import typing as t
 from ansible_collections.strata.fleet.plugins.module_utils import command, manifests
 from ansible_collections.strata.fleet.plugins.module_utils.errors import BadInput, ContentError
 from ansible_collections.strata.fleet.plugins.module_utils.ostree import Repo
+from ansible_collections.strata.fleet.plugins.module_utils.runner import Result
 
 # From how many earlier versions a node can come by a static delta.
 DELTA_STEPS = 2
@@ -32,6 +36,16 @@ class Draft:
     manifest: dict[str, t.Any]
     sbom: dict[str, t.Any]
     inputs: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Mirror:
+    """A vendor's depot: its public key, and patterns of the refs to take over."""
+
+    name: str
+    url: str
+    key: str
+    refs: tuple[str, ...]
 
 
 class Depot:
@@ -98,9 +112,23 @@ class Depot:
         return self.repo.rev(f"{kind}/{name}/{channel}")
 
     def published_from(self, kind: str, name: str, channel: str) -> str | None:
-        """Return the digest of what the channel's present version was built from."""
+        """Return the digest of what the channel's present version was last built from."""
         commit = self.channel(kind, name, channel)
-        return self.repo.metadata(commit, manifests.INPUTS_KEY) if commit else None
+        if commit is None:
+            return None
+        note = self._note(kind, name, channel)
+        noted = json.loads(note.read_text(encoding="utf-8")) if note.is_file() else {}
+        return noted["inputs"] if noted.get("commit") == commit else self.repo.metadata(commit, manifests.INPUTS_KEY)
+
+    def _note(self, kind: str, name: str, channel: str) -> pathlib.Path:
+        return self.work / f"{kind}-{name}-{channel}.json"
+
+    @contextlib.contextmanager
+    def locked(self) -> t.Iterator[None]:
+        """Let one program at a time change the depot; the lock goes with the program that has it."""
+        with (self.work / "lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
 
     def publish(self, draft: Draft) -> tuple[str, bool]:
         """Return the commit that the channel names afterwards, and whether it is a new one.
@@ -110,6 +138,9 @@ class Depot:
         present = self.channel(draft.kind, draft.name, draft.channel)
         content = self.repo.write_tree(draft.tree)
         if present and self.repo.content_checksum(present) == self.repo.content_checksum(content):
+            # Other inputs, the same content: remembered, or the next run would build once more to find that out.
+            note = json.dumps({"commit": present, "inputs": draft.inputs})
+            self._note(draft.kind, draft.name, draft.channel).write_text(note, encoding="utf-8")
             return present, False
         version = f"{draft.version_prefix}{self._next_number(draft)}"
         metadata = {
@@ -147,29 +178,63 @@ class Depot:
             self.repo.make_delta(commit, origin=earlier)
             earlier = self.repo.parent(earlier)
 
+    def describe(self, commit: str, kind: str, name: str) -> dict[str, t.Any]:
+        """Return what a module reports of a version."""
+        manifest = self.repo.manifest(commit, kind=kind, name=name)
+        wanted = ("kind", "name", "version", "abi", "architecture", "size", "built")
+        return {"commit": commit, "packages": len(manifest["packages"]), **{key: manifest[key] for key in wanted}}
+
+    def state(self) -> dict[str, t.Any]:
+        """Return what a module reports of the depot."""
+        refs = self.repo.refs() if self.repo.exists() else {}
+        return {
+            "path": str(self.path),
+            "repository": self.repo.path,
+            "public_key_file": str(self.public_key_file),
+            "public_key": self.public_key_file.read_text(encoding="ascii") if self.public_key_file.is_file() else "",
+            "fingerprint": self.fingerprint() or "",
+            "refs": {ref: commit for ref, commit in sorted(refs.items()) if ":" not in ref},
+            "mirrors": {name: remote["url"] for name, remote in sorted(self.repo.remotes().items())},
+        }
+
     # Mirroring
 
-    def mirror(self, vendor: str, patterns: t.Sequence[str]) -> dict[str, str]:
-        """Fetch what a vendor publishes under these names; return the refs that moved."""
-        moved = {}
-        present = self.repo.refs()
-        for ref in sorted(each for each in self.repo.remote_refs(vendor) if matches(each, patterns)):
-            if ref in present and f"{vendor}:{ref}" not in present:
-                raise ContentError(
-                    f"The depot of {vendor!r} publishes {ref}, but {self.path} has one of its own or another vendor's:"
-                    " give one of them another name, or narrow the refs that are mirrored",
-                    ref=ref,
-                )
-            commit = self.repo.pull(vendor, ref)
-            kind, name, word = ref.split("/", 2)
-            self.repo.manifest(commit, kind=kind, name=name)
-            if present.get(ref) == commit:
-                continue
-            if is_version(word) and ref in present:
-                raise ContentError(f"{vendor!r} changed {ref}, and versions never change: ask the vendor why", ref=ref)
-            self.repo.set_ref(ref, commit)
-            moved[ref] = commit
-        return moved
+    def look(self, mirror: Mirror) -> dict[str, str]:
+        """Return what a vendor publishes of what is wanted; signatures and manifests are checked, no content comes."""
+        aside = Repo(str(self.work / "mirrors" / mirror.name))
+        aside.create("bare")
+        aside.add_remote(mirror.name, mirror.url, key_text=mirror.key)
+        found = {}
+        for ref in sorted(each for each in aside.remote_refs(mirror.name) if matches(each, mirror.refs)):
+            commit = aside.pull(mirror.name, ref, metadata_only=True)
+            kind, name, _word = ref.split("/")
+            aside.manifest(commit, kind=kind, name=name)
+            found[ref] = commit
+        return found
+
+    def fetch(self, mirror: Mirror, ref: str, commit: str) -> None:
+        self.repo.add_remote(mirror.name, mirror.url, key_text=mirror.key)
+        if self.repo.pull(mirror.name, ref) != commit:
+            raise ContentError(f"{mirror.name!r} published another {ref} in this moment: run again", ref=ref)
+        self.repo.set_ref(ref, commit)
+
+    def drop(self, ref: str) -> None:
+        for own in [each for each in self.repo.refs() if each.rpartition(":")[2] == ref]:
+            self.repo.delete_ref(own)
+
+
+def plan_mirror(mirror: Mirror, published: t.Mapping[str, str], present: t.Mapping[str, str]) -> dict[str, str]:
+    """Return the refs of the vendor's to set here. Nothing of another owner is replaced, and no version changes."""
+    for ref in (each for each in published if each in present):
+        if f"{mirror.name}:{ref}" not in present:
+            raise ContentError(
+                f"The depot of {mirror.name!r} publishes {ref}, but that is this site's own or another vendor's here:"
+                " give one of them another name, or narrow the refs that are mirrored",
+                ref=ref,
+            )
+        if is_version(ref.rsplit("/", 1)[-1]) and present[ref] != published[ref]:
+            raise ContentError(f"{mirror.name!r} changed {ref}, and versions never change: ask the vendor why", ref=ref)
+    return {ref: commit for ref, commit in published.items() if present.get(ref) != commit}
 
 
 def matches(ref: str, patterns: t.Sequence[str]) -> bool:
@@ -222,3 +287,27 @@ def folder_bytes(path: str) -> int:
             state = os.lstat(pathlib.Path(folder, name))
             seen[state.st_ino] = state.st_size
     return sum(seen.values())
+
+
+def not_yet(kind: str, name: str) -> Result:
+    """Return what check mode reports of a build where the depot itself is yet to be made."""
+    return Result(changed=True, steps=[f"build {kind}/{name} for the depot that is yet to be made"])
+
+
+def report(
+    depot: Depot, place: tuple[str, str, str], before: str | None, steps: list[str], *, check_mode: bool
+) -> Result:
+    """Return the result of a build: ``steps`` tell what was tried, the channel what came of it."""
+    kind, name, channel = place
+    if not (check_mode or depot.summary_is_current()):
+        depot.update_summary()
+    commits = (before, depot.channel(*place))
+    old, new = (depot.describe(commit, kind, name) if commit else None for commit in commits)
+    changed = bool(steps) if check_mode else old != new
+    if steps and changed:
+        word = new["version"] if new and not check_mode else "what that gives"
+        steps = [*steps, f"publish {kind}/{name} {word} as {channel}"]
+    elif steps:
+        steps = [*steps, "publish nothing: the content is that of the present version"]
+    facts = {"version": new} if new else {}
+    return Result(changed, steps, old or {}, new or {}, facts)

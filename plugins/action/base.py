@@ -1,0 +1,33 @@
+# Copyright (c) 2026, The Strata authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Runs on the controller: reads and checks a base's description before the module builds it."""
+
+from __future__ import annotations
+
+import pathlib
+import typing as t
+
+from ansible.plugins.action import ActionBase
+from ansible_collections.strata.fleet.plugins.module_utils.errors import StrataError
+from ansible_collections.strata.fleet.plugins.plugin_utils import descriptions
+
+Data = dict[str, t.Any]
+
+
+class ActionModule(ActionBase):
+    """The action of the module strata.fleet.base."""
+
+    TRANSFERS_FILES = False
+
+    def run(self, tmp: str | None = None, task_vars: Data | None = None) -> Data:
+        """Return what the module returns, or the faults of the description."""
+        super().run(tmp, task_vars)
+        file = pathlib.Path(self._loader.path_dwim(str(self._task.args.get("file", ""))))
+        try:
+            description = descriptions.read(file, "base")
+        except StrataError as error:
+            return {"failed": True, "msg": error.message, "error": type(error).__name__, **error.facts}
+        init = (descriptions.COLLECTION / "roles/base/files/init").read_text(encoding="utf-8")
+        arguments = {**self._task.args, "description": description, "init": init}
+        return t.cast("Data", self._execute_module("strata.fleet.base", module_args=arguments, task_vars=task_vars))

@@ -1,0 +1,205 @@
+# Copyright (c) 2026, The Strata authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Build a base and publish it."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: base
+short_description: Build an operating system's base and publish it in a depot
+version_added: 0.1.0
+description:
+  - Builds the C(/usr) and C(/etc) of a Debian release from a description, by mmdebstrap, without anything of a machine
+    in them, and publishes them signed, with the list of packages and an SBOM.
+  - Looks first at what the package archive offers now. When the description and every package are those of the
+    channel's present version, nothing is built. When building gives the same content, nothing is published.
+  - The package archive is the one that the build machine's own apt sources name, for the suite of the description.
+options:
+  file:
+    description:
+      - The description, a YAML file on the controller. Its keys are documented in C(docs/schemas/base.schema.json), by
+        which it is checked on the controller.
+    type: path
+    required: true
+  depot:
+    description: The depot's folder on the host.
+    type: path
+    required: true
+  channel:
+    description: The channel that is to name the version.
+    type: str
+    default: stable
+  sources:
+    description: Where packages come from, instead of the archive in the machine's apt sources.
+    type: list
+    elements: dict
+    default: []
+    suboptions:
+      uris:
+        description: Addresses of the archive.
+        type: list
+        elements: str
+        required: true
+      suites:
+        description: Its suites.
+        type: list
+        elements: str
+        required: true
+      components:
+        description: Its components.
+        type: list
+        elements: str
+        default: [main]
+      signed_by:
+        description: The file on the host with the archive's public key.
+        type: path
+        default: ""
+  description:
+    description: What O(file) says. Filled in on the controller.
+    type: dict
+  init:
+    description: The text of stage 0, the program that puts an appliance together. Filled in on the controller.
+    type: str
+requirements:
+  - mmdebstrap, ostree, gpg and the archive's keyring on the host
+author:
+  - The Strata authors (@strata-fleet)
+attributes:
+  check_mode:
+    description: Tells whether a version would be built. Only then building could show that its content is the same.
+    support: full
+  diff_mode:
+    description: Tells the version before and after.
+    support: full
+  idempotent:
+    description: The same inputs publish nothing new.
+    support: full
+seealso:
+  - module: strata.fleet.app
+  - module: strata.fleet.depot
+"""
+
+EXAMPLES = r"""
+- name: Build Debian 13
+  strata.fleet.base:
+    file: bases/debian-13.yml
+    depot: /var/lib/strata/depot
+"""
+
+RETURN = r"""
+version:
+  description: What the channel names; in check mode what it named before.
+  returned: when there is a version
+  type: dict
+  contains:
+    kind:
+      description: Always V(base).
+      type: str
+      sample: base
+    name:
+      description: The base's name.
+      type: str
+      sample: debian-13
+    version:
+      description: The version.
+      type: str
+      sample: 13.20261122.1
+    commit:
+      description: The commit.
+      type: str
+      sample: 2da192f84a4bff6f828a7534b12d1bfb46a393479f5f999579c416dca9e56b3d
+    abi:
+      description: What apps must be built against to fit.
+      type: str
+      sample: debian-13
+    architecture:
+      description: Debian's name of the architecture.
+      type: str
+      sample: amd64
+    packages:
+      description: How many packages are in it.
+      type: int
+      sample: 89
+    size:
+      description: Bytes on disk.
+      type: int
+      sample: 83000000
+    built:
+      description: When it was built.
+      type: str
+      sample: "2026-11-22T14:02:00Z"
+steps:
+  description: What was done, or in check mode would be done.
+  returned: success
+  type: list
+  elements: str
+  sample: ["build base/debian-13 from 89 packages", "publish base/debian-13 13.20261122.1 as stable"]
+"""
+
+import os
+import typing as t
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.strata.fleet.plugins.module_utils import bases
+from ansible_collections.strata.fleet.plugins.module_utils.apt import Source
+from ansible_collections.strata.fleet.plugins.module_utils.depots import Depot, not_yet, report
+from ansible_collections.strata.fleet.plugins.module_utils.errors import BadInput
+from ansible_collections.strata.fleet.plugins.module_utils.runner import Result, run
+
+
+def argument_spec() -> dict[str, t.Any]:
+    source = {
+        "uris": {"type": "list", "elements": "str", "required": True},
+        "suites": {"type": "list", "elements": "str", "required": True},
+        "components": {"type": "list", "elements": "str", "default": ["main"]},
+        "signed_by": {"type": "path", "default": ""},
+    }
+    return {
+        "file": {"type": "path", "required": True},
+        "depot": {"type": "path", "required": True},
+        "channel": {"type": "str", "default": "stable"},
+        "sources": {"type": "list", "elements": "dict", "default": [], "options": source},
+        "description": {"type": "dict"},
+        "init": {"type": "str"},
+    }
+
+
+def read_sources(given: t.Sequence[t.Mapping[str, t.Any]]) -> list[Source]:
+    return [
+        Source(tuple(each["uris"]), tuple(each["suites"]), tuple(each["components"]), each["signed_by"])
+        for each in given
+    ]
+
+
+def work(params: dict[str, t.Any], check_mode: bool) -> Result:
+    os.umask(0o022)
+    depot, description, channel = Depot(params["depot"]), params["description"], params["channel"]
+    if not (description and params["init"]):
+        raise BadInput(
+            f"{params['file']} was not read: call this module by its full name, strata.fleet.base", key="file"
+        )
+    if check_mode and not depot.repo.exists():
+        return not_yet("base", description["name"])
+    depot.require()
+    name = description["name"]
+    with depot.locked():
+        archive = bases.archive(depot, description, read_sources(params["sources"]))
+        archive.prepare()
+        debs = archive.resolve(["?essential", *bases.all_packages(description)])
+        inputs = bases.digest_of(description, params["init"], debs)
+        before = depot.channel("base", name, channel)
+        steps = []
+        if depot.published_from("base", name, channel) != inputs:
+            steps.append(f"build base/{name} from {len(debs)} packages")
+        if steps and not check_mode:
+            bases.build(depot, description, init=params["init"], packages=archive, channel=channel, inputs=inputs)
+        return report(depot, ("base", name, channel), before, steps, check_mode=check_mode)
+
+
+def main() -> None:
+    run(AnsibleModule(argument_spec=argument_spec(), supports_check_mode=True), work)
+
+
+if __name__ == "__main__":
+    main()
