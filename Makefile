@@ -56,7 +56,7 @@ lint: venv ## Style and types: Python, YAML, Ansible, shell
 	$(BIN)/yamllint --strict .
 	$(BIN)/ansible-lint --offline -q
 	requirements/debian shellcheck
-	git grep --null --files-with-matches --untracked --extended-regexp '$(SHEBANG)' -- ':!*.py' ':!*.md' | xargs --null shellcheck
+	git grep --null --files-with-matches --untracked --extended-regexp '$(SHEBANG)' -- ':!*.py' ':!*.md' | xargs --null shellcheck --severity=warning
 
 test-unit: venv ## Tests that need no engine
 	$(BIN)/pytest --quiet tests/unit
