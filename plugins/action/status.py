@@ -12,7 +12,7 @@ from pathlib import Path
 from ansible.plugins.action import ActionBase
 from ansible_collections.strata.fleet.plugins.plugin_utils import inventory
 from ansible_collections.strata.fleet.plugins.plugin_utils.fleet import find_node
-from ansible_collections.strata.fleet.plugins.plugin_utils.status_table import build_rows, draw_table, is_good
+from ansible_collections.strata.fleet.plugins.plugin_utils.status_table import Wanted, build_rows, draw_table, is_good
 
 SPEC = {
     "found": {"type": "dict", "required": True},
@@ -31,7 +31,7 @@ class ActionModule(ActionBase):
         super().run(tmp, task_vars)
         _validation, arguments = self.validate_argument_spec(SPEC)
         with inventory.failures():
-            rows = build_rows(arguments["found"], wanted_nodes(task_vars or {}))
+            rows = build_rows(arguments["found"], read_wanted(task_vars or {}))
         self._display.display(draw_table(rows))
         if arguments["path"]:
             Path(arguments["path"]).write_text(json.dumps({"appliances": rows}, indent=1, sort_keys=True) + "\n")
@@ -41,15 +41,15 @@ class ActionModule(ActionBase):
         return {"changed": False, "appliances": rows, "failed": failed, "msg": verdict}
 
 
-def wanted_nodes(task_vars: dict[str, t.Any]) -> dict[str, str]:
-    """Return the node of every appliance that should be there."""
+def read_wanted(task_vars: dict[str, t.Any]) -> dict[str, Wanted]:
+    """Return every appliance that should be there."""
     nodes: dict[str, dict[str, t.Any]] = {name: {} for name in inventory.members(task_vars, "nodes")}
     wanted = {
         name: inventory.read_variables(task_vars, name, "appliance_")
         for name in inventory.members(task_vars, "appliances")
     }
     return {
-        name: find_node(variables, nodes)
+        name: Wanted(find_node(variables, nodes), variables.get("appliance_state", "running"))
         for name, variables in wanted.items()
         if variables.get("appliance_state", "running") != "absent"
     }

@@ -5,16 +5,18 @@
 
 from __future__ import annotations
 
+import http
+import http.client
 import json
 import socket
 import time
 import typing as t
-import urllib.error
 
-from ansible.module_utils.urls import open_url
 from ansible_collections.strata.fleet.plugins.module_utils.engine import Engine
 from ansible_collections.strata.fleet.plugins.module_utils.errors import EngineError, Unhealthy
 
+BOOT_PROPERTIES = ("SystemState", "UserspaceTimestampMonotonic", "FinishTimestampMonotonic")
+MICROSECONDS = 1_000_000
 BOOTED = ("running", "degraded")
 PROBE_TIMEOUT = 3
 LOG_LINES = "12"
@@ -50,26 +52,41 @@ class Fault(t.NamedTuple):
     is_final: bool
 
 
+class Boot(t.NamedTuple):
+    """systemd's word for the whole system (initializing, starting, running, degraded, ...), and how long it took."""
+
+    word: str
+    seconds: float | None
+
+
 def find_fault(engine: Engine, name: str, check: Check) -> Fault | None:
     """Look once."""
     status = engine.read(f"/instances/{name}")[0]["status"]
     if status != "Running":
         return Fault(f"its instance is {status.lower()}", True)
-    booted = boot_state(engine, name)
-    if booted not in BOOTED:
-        return Fault(f"systemd says {booted or 'nothing yet'}", False)
-    if booted == "degraded":
+    return judge(engine, name, check, read_boot(engine, name))
+
+
+def judge(engine: Engine, name: str, check: Check, boot: Boot) -> Fault | None:
+    """Return what is wrong with a running appliance that is this far."""
+    if boot.word not in BOOTED:
+        return Fault(f"systemd says {boot.word or 'nothing yet'}", False)
+    if boot.word == "degraded":
         return Fault(f"failed units: {', '.join(failed_units(engine, name))}", True)
     refusal = probe(engine, name, check)
     return Fault(refusal, False) if refusal else None
 
 
-def boot_state(engine: Engine, name: str) -> str:
-    """Return systemd's word for the system: initializing, starting, running, degraded, ...; '' before it answers."""
+def read_boot(engine: Engine, name: str) -> Boot:
+    """Return how far systemd is. Before it answers, the word is ''."""
     try:
-        return engine.execute(name, ["systemctl", "is-system-running"]).stdout.strip()
+        shown = engine.execute(name, ["systemctl", "show", f"--property={','.join(BOOT_PROPERTIES)}"]).stdout
     except EngineError:
-        return ""
+        return Boot("", None)
+    values = dict(line.partition("=")[::2] for line in shown.split())
+    word, started, finished = (values.get(key, "") for key in BOOT_PROPERTIES)
+    seconds = (int(finished) - int(started)) / MICROSECONDS if int(finished or 0) else None
+    return Boot(word, seconds)
 
 
 def failed_units(engine: Engine, name: str) -> list[str]:
@@ -96,15 +113,17 @@ def probe(engine: Engine, name: str, check: Check) -> str:
 
 def probe_http(address: str, health: t.Mapping[str, t.Any]) -> str:
     """Return why a GET is not answered with the expected status (200 unless the app says otherwise)."""
-    url = f"http://{address}:{health['port']}{health.get('path', '/')}"
-    expected = health.get("status", 200)
+    port, path = health["port"], health.get("path", "/")
+    expected = health.get("status", http.HTTPStatus.OK)
+    connection = http.client.HTTPConnection(address, port, timeout=PROBE_TIMEOUT)
     try:
-        status = open_url(url, timeout=PROBE_TIMEOUT, use_proxy=False, follow_redirects="none").status
-    except urllib.error.HTTPError as error:
-        status = error.code
-    except OSError as error:
-        return f"GET {url}: {getattr(error, 'reason', error)}"
-    return "" if status == expected else f"GET {url} answered {status}, expected {expected}"
+        connection.request("GET", path)
+        status = connection.getresponse().status
+    except (OSError, http.client.HTTPException) as error:
+        return f"GET http://{address}:{port}{path}: {error}"
+    finally:
+        connection.close()
+    return "" if status == expected else f"GET http://{address}:{port}{path} answered {status}, expected {expected}"
 
 
 def probe_tcp(address: str, port: int) -> str:

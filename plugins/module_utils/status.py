@@ -12,10 +12,8 @@ from pathlib import Path
 
 from ansible_collections.strata.fleet.plugins.module_utils import health, marks
 from ansible_collections.strata.fleet.plugins.module_utils.engine import Engine
-from ansible_collections.strata.fleet.plugins.module_utils.errors import EngineError
 from ansible_collections.strata.fleet.plugins.module_utils.have import composition_of
 
-MICROSECONDS = 1_000_000
 Body = t.Mapping[str, t.Any]
 Status = dict[str, t.Any]
 
@@ -54,7 +52,7 @@ def _describe(sources: Sources, body: Body, memory: t.Mapping[int, int], check_h
         "app": composition.app._asdict() if composition else None,
         "config": composition.config if composition else None,
         "memory": memory.get(state.get("pid", 0)),
-        "boot_seconds": boot_seconds(engine, name) if is_running and check_health else None,
+        "boot_seconds": None,
         "pending": bool(marks.read(store, name).get("pending")),
         "health": "not checked",
         "fault": "",
@@ -62,24 +60,16 @@ def _describe(sources: Sources, body: Body, memory: t.Mapping[int, int], check_h
     }
     if composition is None:
         answer["fault"] = "Strata did not make this instance"
+    elif check_health and not is_running:
+        answer |= {"health": "unhealthy", "fault": f"it is {answer['state']}"}
     elif check_health:
+        boot = health.read_boot(engine, name)
         manifest = manifests(composition.app.commit)
         check = health.Check(manifest["health"], answer["address"], manifest["services"])
-        fault = health.find_fault(engine, name, check)
-        answer["health"], answer["fault"] = ("unhealthy", fault.text) if fault else ("healthy", "")
+        fault = health.judge(engine, name, check, boot)
+        answer["boot_seconds"] = round(boot.seconds, 2) if boot.seconds else None
+        answer |= {"health": "unhealthy", "fault": fault.text} if fault else {"health": "healthy"}
     return answer
-
-
-def boot_seconds(engine: Engine, name: str) -> float | None:
-    """Return how long systemd took from its start until all was up; None while it has not finished."""
-    argv = ["systemctl", "show", "--property=UserspaceTimestampMonotonic,FinishTimestampMonotonic"]
-    try:
-        shown = engine.execute(name, argv).stdout
-    except EngineError:
-        return None
-    stamps = dict(line.partition("=")[::2] for line in shown.split())
-    finished, started = (int(stamps.get(f"{stamp}TimestampMonotonic") or 0) for stamp in ("Finish", "Userspace"))
-    return round((finished - started) / MICROSECONDS, 2) if finished else None
 
 
 def measure_memory(inits: t.Iterable[int]) -> dict[int, int]:

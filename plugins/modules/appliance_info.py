@@ -83,6 +83,7 @@ appliances:
       type: str
 """
 
+import functools
 import typing as t
 from pathlib import Path
 
@@ -103,7 +104,9 @@ def work(params: dict[str, t.Any], _check_mode: bool) -> runner.Result:
     store = Path(params["store_path"])
     repo = Repo(str(store / "repo"))
     found = read_status(
-        Sources(options.engine_of(params), store, repo.manifest), params["parallel"], params["check_health"]
+        Sources(options.engine_of(params), store, functools.cache(repo.manifest)),
+        params["parallel"],
+        params["check_health"],
     )
     return runner.Result(facts={"appliances": found})
 

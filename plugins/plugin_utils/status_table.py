@@ -24,22 +24,35 @@ GOOD = "healthy"
 Row = dict[str, t.Any]
 
 
-def build_rows(found: t.Mapping[str, t.Mapping[str, t.Any]], wanted: t.Mapping[str, str]) -> list[Row]:
+class Wanted(t.NamedTuple):
+    """Where an appliance should be, and whether it should be running or stopped."""
+
+    node: str
+    state: str
+
+
+def build_rows(found: t.Mapping[str, t.Mapping[str, t.Any]], wanted: t.Mapping[str, Wanted]) -> list[Row]:
     """Return a row for every appliance.
 
     ``found``: by node, what the module appliance_info returned (or Ansible's word that the node did not answer).
-    ``wanted``: the node of every appliance that should be there.
+    ``wanted``: every appliance that should be there.
     """
     rows = []
     seen = set()
     for node, result in found.items():
         for item in result.get("appliances", []):
             seen.add(item["name"])
-            is_wanted = wanted.get(item["name"]) == node
-            fault = item["fault"] or ("" if is_wanted else "the inventory does not ask for it on this node")
-            rows.append({**item, "node": node, "wanted": is_wanted, "fault": fault})
-    rows += [_missing(name, node, found) for name, node in wanted.items() if name not in seen and node in found]
+            rows.append({**item, "node": node, **_compare(item, node, wanted.get(item["name"]))})
+    rows += [_missing(name, at.node, found) for name, at in wanted.items() if name not in seen and at.node in found]
     return sorted(rows, key=lambda row: (row["node"], row["name"]))
+
+
+def _compare(item: Row, node: str, wanted: Wanted | None) -> Row:
+    if wanted is None or wanted.node != node:
+        return {"wanted": False, "fault": item["fault"] or "the inventory does not ask for it on this node"}
+    if item["state"] == wanted.state == "stopped":
+        return {"wanted": True, "health": "not checked", "fault": ""}
+    return {"wanted": True}
 
 
 def is_good(row: Row) -> bool:
