@@ -36,9 +36,10 @@ class ActionModule(ActionBase):
         if arguments["path"]:
             Path(arguments["path"]).write_text(json.dumps({"appliances": rows}, indent=1, sort_keys=True) + "\n")
         bad = [row["name"] for row in rows if not is_good(row)]
-        failed = bool(bad) and arguments["fail"]
         verdict = f"{len(bad)} of {len(rows)} appliances need attention: {', '.join(bad)}" if bad else "all is well"
-        return {"changed": False, "appliances": rows, "failed": failed, "msg": verdict}
+        if bad and arguments["fail"]:
+            return {"failed": True, "msg": verdict}
+        return {"changed": False, "appliances": rows, "msg": verdict}
 
 
 def read_wanted(task_vars: dict[str, t.Any]) -> dict[str, Wanted]:
