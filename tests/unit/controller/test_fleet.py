@@ -1,0 +1,39 @@
+"""Inventories as data: each file in fleet/ says what the inventory has, and the fleet or the refusal that follows.
+
+``inventory`` are the nodes (one without variables unless said), ``appliances`` what differs from DEFAULTS (null
+removes).
+"""
+
+from __future__ import annotations
+
+import typing as t
+from pathlib import Path
+
+import pytest
+import yaml
+from ansible_collections.strata.fleet.plugins.module_utils.errors import BadInput
+from ansible_collections.strata.fleet.plugins.plugin_utils.fleet import build_fleet
+
+CASES = sorted((Path(__file__).parent / "fleet").glob("*.yml"))
+DEFAULTS = {"appliance_app": "nginx", "appliance_base": "debian-13"}
+
+
+def load(path: Path) -> tuple[dict[str, t.Any], dict[str, t.Any], dict[str, t.Any]]:
+    case = yaml.safe_load(path.read_text())
+    appliances = {
+        name: {key: value for key, value in {**DEFAULTS, **given}.items() if value is not None}
+        for name, given in case["appliances"].items()
+    }
+    return case.get("inventory", {"node1": {}}), appliances, case
+
+
+@pytest.mark.parametrize("path", CASES, ids=lambda path: path.stem)
+def test_fleet(path: Path) -> None:
+    nodes, appliances, case = load(path)
+    if "error" not in case:
+        fleet = build_fleet(nodes, appliances)
+        assert fleet == case.get("nodes", fleet)
+        return
+    with pytest.raises(BadInput) as caught:
+        build_fleet(nodes, appliances)
+    assert caught.value.message == case["error"]

@@ -1,0 +1,78 @@
+"""The fleet's status: what counts as good, what is missing, and what a person reads."""
+
+from __future__ import annotations
+
+import typing as t
+
+from ansible_collections.strata.fleet.plugins.plugin_utils.status_table import Wanted, build_rows, draw_table, is_good
+
+WANTED = {"web1": Wanted("node1", "running")}
+LAYER = {"name": "nginx", "version": "1.26-1", "commit": "a" * 64}
+
+
+def found(**changed: t.Any) -> dict[str, t.Any]:
+    return {
+        "name": "web1",
+        "state": "running",
+        "address": "10.87.0.11",
+        "base": {**LAYER, "name": "debian-13", "version": "13.1"},
+        "app": LAYER,
+        "config": "d" * 64,
+        "memory": 17 * 2**20,
+        "boot_seconds": 0.84,
+        "pending": False,
+        "health": "healthy",
+        "fault": "",
+        "look": "incus exec --project strata web1 -- bash",
+        **changed,
+    }
+
+
+def test_a_healthy_appliance_is_good_and_shown_with_its_units() -> None:
+    rows = build_rows({"node1": {"appliances": [found()]}}, WANTED)
+    assert [is_good(row) for row in rows] == [True]
+    table = draw_table(rows)
+    line = next(line for line in table.splitlines() if line.startswith("web1"))
+    assert " ".join(line.split()) == "web1 node1 10.87.0.11 nginx 1.26-1 debian-13 13.1 running healthy 0.8 s 17 MiB"
+    assert table.endswith("To look inside web1, on node1: incus exec --project strata web1 -- bash")
+
+
+def test_a_wanted_appliance_that_is_not_there_is_a_row() -> None:
+    rows = build_rows({"node1": {"appliances": []}}, WANTED)
+    assert [(row["name"], row["state"], row["health"], is_good(row)) for row in rows] == [
+        ("web1", "absent", "unhealthy", False)
+    ]
+    assert "web1 on node1: it is not there: deploy it" in draw_table(rows)
+
+
+def test_a_node_that_does_not_answer_says_nothing_of_its_appliances() -> None:
+    rows = build_rows({"node1": {"unreachable": True, "msg": "no route"}}, WANTED)
+    assert [(row["state"], row["health"]) for row in rows] == [("unknown", "unknown")]
+    assert "web1 on node1: its node did not answer: no route" in draw_table(rows)
+
+
+def test_an_appliance_nobody_asked_for_is_not_good() -> None:
+    rows = build_rows({"node1": {"appliances": [found()]}, "node2": {"appliances": []}}, {})
+    assert [is_good(row) for row in rows] == [False]
+    assert "web1 on node1: the inventory does not ask for it on this node" in draw_table(rows)
+
+
+def test_what_is_wrong_with_an_appliance_is_said_below_the_table() -> None:
+    sick = found(health="unhealthy", fault="nginx.service failed: bind() to 0.0.0.0:80 failed")
+    rows = build_rows({"node1": {"appliances": [sick]}}, WANTED)
+    assert [is_good(row) for row in rows] == [False]
+    assert "web1 on node1: nginx.service failed: bind() to 0.0.0.0:80 failed" in draw_table(rows)
+
+
+def test_an_appliance_that_should_be_stopped_is_good_when_it_is() -> None:
+    row = found(state="stopped", address="", memory=None, boot_seconds=None, health="unhealthy", fault="it is stopped")
+    rows = build_rows({"node1": {"appliances": [row]}}, {"web1": Wanted("node1", "stopped")})
+    assert [is_good(row) for row in rows] == [True]
+    line = draw_table(rows).splitlines()[-1]
+    assert " ".join(line.split()) == "web1 node1 nginx 1.26-1 debian-13 13.1 stopped not checked"
+
+
+def test_rows_are_in_the_order_of_nodes_and_names() -> None:
+    results = {"node2": {"appliances": [found(name="a")]}, "node1": {"appliances": [found(name="c"), found(name="b")]}}
+    rows = build_rows(results, {})
+    assert [(row["node"], row["name"]) for row in rows] == [("node1", "b"), ("node1", "c"), ("node2", "a")]
