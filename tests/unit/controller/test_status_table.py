@@ -32,7 +32,7 @@ def test_a_healthy_appliance_is_good_and_shown_with_its_units() -> None:
     rows = build_rows({"node1": {"appliances": [found()]}}, WANTED)
     assert [is_good(row) for row in rows] == [True]
     table = draw_table(rows)
-    line = next(line for line in table.splitlines() if line.startswith("web1"))
+    line = next(line for line in table.splitlines() if line.strip().startswith("web1"))
     assert " ".join(line.split()) == "web1 node1 10.87.0.11 nginx 1.26-1 debian-13 13.1 running healthy 0.8 s 17 MiB"
     assert table.endswith("To look inside web1, on node1: incus exec --project strata web1 -- bash")
 
