@@ -310,4 +310,5 @@ def report(
     elif steps:
         steps = [*steps, "publish nothing: the content is that of the present version"]
     facts = {"version": new} if new else {}
-    return Result(changed, steps, old or {}, new or {}, facts)
+    after = {**(old or {}), "version": "what building gives"} if check_mode and steps else new
+    return Result(changed, steps, old or {}, after or {}, facts)
