@@ -9,8 +9,8 @@ import typing as t
 
 from ansible.plugins.action import ActionBase
 from ansible_collections.strata.fleet.plugins.module_utils.errors import BadInput, StrataError
-from ansible_collections.strata.fleet.plugins.plugin_utils import inventory
 from ansible_collections.strata.fleet.plugins.plugin_utils.config import render_files
+from ansible_collections.strata.fleet.plugins.plugin_utils.inventory import Inventory, failures
 
 Data = dict[str, t.Any]
 
@@ -23,23 +23,23 @@ class ActionModule(ActionBase):
     def run(self, tmp: str | None = None, task_vars: Data | None = None) -> Data:
         """Return what the module returns, or the rendered files where only they are asked for."""
         super().run(tmp, task_vars)
-        variables = task_vars or {}
+        inventory = Inventory(self._loader, task_vars or {})
         arguments = dict(self._task.args)
         render_only = arguments.pop("render_only", False)
-        with inventory.failures():
+        with failures():
             appliances = render_all(
-                arguments.get("appliances", []), arguments.get("manifests", {}), arguments.get("layers", {}), variables
+                arguments.get("appliances", []), arguments.get("manifests", {}), arguments.get("layers", {}), inventory
             )
         if render_only:
             return {"changed": False, "files": {item["name"]: without_secrets(item["files"]) for item in appliances}}
         return self._execute_module(
             module_name="strata.fleet.appliance",
             module_args={**arguments, "appliances": appliances},
-            task_vars=variables,
+            task_vars=task_vars,
         )
 
 
-def render_all(appliances: t.Sequence[Data], manifests: Data, layers: Data, task_vars: Data) -> list[Data]:
+def render_all(appliances: t.Sequence[Data], manifests: Data, layers: Data, inventory: Inventory) -> list[Data]:
     """Return the appliances with their ``files``. Raises BadInput for the faults of all of them together."""
     rendered: list[Data] = []
     faults: list[str] = []
@@ -49,7 +49,7 @@ def render_all(appliances: t.Sequence[Data], manifests: Data, layers: Data, task
             continue
         manifest = manifests[layers[item["name"]]["app"]["commit"]]
         try:
-            files = render_files(item, manifest, inventory.read_config(task_vars, item["name"]))
+            files = render_files(item, manifest, inventory.read_config(item["name"]))
         except StrataError as error:
             faults.append(error.message)
         else:

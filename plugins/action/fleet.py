@@ -9,8 +9,8 @@ import typing as t
 
 from ansible.plugins.action import ActionBase
 from ansible_collections.strata.fleet.plugins.module_utils.errors import BadInput
-from ansible_collections.strata.fleet.plugins.plugin_utils import inventory
 from ansible_collections.strata.fleet.plugins.plugin_utils.fleet import build_fleet
+from ansible_collections.strata.fleet.plugins.plugin_utils.inventory import Inventory, failures
 from ansible_collections.strata.fleet.plugins.plugin_utils.schema import suggest
 
 
@@ -22,24 +22,20 @@ class ActionModule(ActionBase):
     def run(self, tmp: str | None = None, task_vars: dict[str, t.Any] | None = None) -> dict[str, t.Any]:
         """Return ``nodes``: the appliances of each node."""
         super().run(tmp, task_vars)
-        variables = task_vars or {}
         _validation, arguments = self.validate_argument_spec(
             {"only": {"type": "list", "elements": "str", "default": []}}
         )
-        with inventory.failures():
-            return {"changed": False, "nodes": read_fleet(variables, arguments["only"])}
+        with failures():
+            return {"changed": False, "nodes": read_fleet(Inventory(self._loader, task_vars or {}), arguments["only"])}
 
 
-def read_fleet(task_vars: dict[str, t.Any], only: t.Sequence[str]) -> dict[str, list[dict[str, t.Any]]]:
+def read_fleet(inventory: Inventory, only: t.Sequence[str]) -> dict[str, list[dict[str, t.Any]]]:
     """Return the checked fleet; ``only`` narrows what comes back, never what is checked."""
-    names = inventory.members(task_vars, "appliances")
+    names = inventory.members("appliances")
     unknown = [name for name in only if name not in names]
     if unknown:
         raise BadInput(f"{unknown[0]!r} is not a host of the group appliances{suggest(unknown[0], names)}")
-    nodes = {
-        name: inventory.read_variables(task_vars, name, "engine_networks")
-        for name in inventory.members(task_vars, "nodes")
-    }
-    appliances = {name: inventory.read_variables(task_vars, name, "appliance_") for name in names}
+    nodes = {name: inventory.read(name, "engine_networks") for name in inventory.members("nodes")}
+    appliances = {name: inventory.read(name, "appliance_") for name in names}
     fleet = build_fleet(nodes, appliances)
     return {node: [item for item in items if not only or item["name"] in only] for node, items in fleet.items()}

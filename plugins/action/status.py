@@ -10,8 +10,8 @@ import typing as t
 from pathlib import Path
 
 from ansible.plugins.action import ActionBase
-from ansible_collections.strata.fleet.plugins.plugin_utils import inventory
 from ansible_collections.strata.fleet.plugins.plugin_utils.fleet import find_node
+from ansible_collections.strata.fleet.plugins.plugin_utils.inventory import Inventory, failures
 from ansible_collections.strata.fleet.plugins.plugin_utils.status_table import Wanted, build_rows, draw_table, is_good
 
 SPEC = {
@@ -30,8 +30,8 @@ class ActionModule(ActionBase):
         """Print the table, write the file, and return the rows."""
         super().run(tmp, task_vars)
         _validation, arguments = self.validate_argument_spec(SPEC)
-        with inventory.failures():
-            rows = build_rows(arguments["found"], read_wanted(task_vars or {}))
+        with failures():
+            rows = build_rows(arguments["found"], read_wanted(Inventory(self._loader, task_vars or {})))
         self._display.display(draw_table(rows))
         if arguments["path"]:
             Path(arguments["path"]).write_text(json.dumps({"appliances": rows}, indent=1, sort_keys=True) + "\n")
@@ -42,13 +42,10 @@ class ActionModule(ActionBase):
         return {"changed": False, "appliances": rows, "msg": verdict}
 
 
-def read_wanted(task_vars: dict[str, t.Any]) -> dict[str, Wanted]:
+def read_wanted(inventory: Inventory) -> dict[str, Wanted]:
     """Return every appliance that should be there."""
-    nodes: dict[str, dict[str, t.Any]] = {name: {} for name in inventory.members(task_vars, "nodes")}
-    wanted = {
-        name: inventory.read_variables(task_vars, name, "appliance_")
-        for name in inventory.members(task_vars, "appliances")
-    }
+    nodes: dict[str, dict[str, t.Any]] = {name: {} for name in inventory.members("nodes")}
+    wanted = {name: inventory.read(name, "appliance_") for name in inventory.members("appliances")}
     return {
         name: Wanted(find_node(variables, nodes), variables.get("appliance_state", "running"))
         for name, variables in wanted.items()

@@ -10,6 +10,7 @@ import importlib.util
 import typing as t
 
 from ansible.errors import AnsibleActionFail
+from ansible.template import Templar
 from ansible_collections.strata.fleet.plugins.module_utils.errors import BadInput, StrataError
 
 LIBRARIES = ("jsonschema", "netaddr", "rich")
@@ -33,17 +34,31 @@ def require_libraries() -> None:
         raise BadInput(f"The controller's Python lacks {', '.join(missing)}: pip install {' '.join(missing)}.")
 
 
-def read_variables(task_vars: t.Mapping[str, t.Any], host: str, prefix: str) -> dict[str, t.Any]:
-    """Return a host's variables that begin with ``prefix``, templated, without what may hold secrets."""
-    variables = task_vars["hostvars"][host]
-    return {key: variables[key] for key in variables if key.startswith(prefix) and key != SECRET_VARIABLE}
+class Inventory:
+    """The inventory, as an action plugin sees it.
 
+    Ansible templates another host's variables without ``hostvars``; an appliance may well name another's address, so
+    they are templated here, with it.
+    """
 
-def read_config(task_vars: t.Mapping[str, t.Any], host: str) -> dict[str, t.Any]:
-    """Return the values of an appliance's config options, secrets among them: never for a result."""
-    return dict(task_vars["hostvars"][host].get(SECRET_VARIABLE, {}))
+    def __init__(self, loader: t.Any, task_vars: t.Mapping[str, t.Any]) -> None:
+        self._loader = loader
+        self._task_vars = task_vars
 
+    def members(self, group: str) -> list[str]:
+        """Return the hosts of a group, [] where there is no such group."""
+        return list(self._task_vars["groups"].get(group, []))
 
-def members(task_vars: t.Mapping[str, t.Any], group: str) -> list[str]:
-    """Return the hosts of a group, [] where the inventory has no such group."""
-    return list(task_vars["groups"].get(group, []))
+    def read(self, host: str, prefix: str) -> dict[str, t.Any]:
+        """Return a host's variables that begin with ``prefix``, without what may hold secrets."""
+        return self._read(host, lambda key: key.startswith(prefix) and key != SECRET_VARIABLE)
+
+    def read_config(self, host: str) -> dict[str, t.Any]:
+        """Return the values of an appliance's config options, secrets among them: never for a result."""
+        return dict(self._read(host, lambda key: key == SECRET_VARIABLE).get(SECRET_VARIABLE, {}))
+
+    def _read(self, host: str, is_asked_for: t.Callable[[str], bool]) -> dict[str, t.Any]:
+        every_host = self._task_vars["hostvars"]
+        raw = every_host.raw_get(host)
+        templar = Templar(loader=self._loader, variables={**raw, "hostvars": every_host})
+        return {key: templar.template(value) for key, value in raw.items() if is_asked_for(key)}
