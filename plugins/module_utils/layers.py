@@ -57,7 +57,9 @@ class Split:
         if is_whiteout(entry):
             self._refuse(path, "installing the app deletes it, and it is the base's")
         elif path.split("/", 1)[0] not in HOMES:
-            if not entry.is_dir(follow_symlinks=False):
+            if entry.is_dir(follow_symlinks=False):
+                self._folder(path)
+            else:
                 self._refuse(path, "only /usr, /opt, /etc and /var can be in an app")
         elif entry.is_dir(follow_symlinks=False):
             self._directory(path, below)
