@@ -89,6 +89,7 @@ class Noun:
     managed: bool = True
     used_by: tuple[str, ...] = ()
     etag: str = ""
+    description: str = ""
 
     @property
     def is_ours(self) -> bool:
@@ -318,7 +319,7 @@ def _plan_project(made: Plan, name: str, have: Have) -> None:
             f"{title} exists, was not made by Strata and differs in {', '.join(sorted(wrong))}; name another project",
             key="project",
         )
-    _update(made, title, f"/projects/{name}", noun, wrong)
+    _update(made, title, f"/projects/{name}", noun, wrong, action="replace")
 
 
 def _plan_skeleton(made: Plan, project: str, have: Have) -> None:
@@ -347,10 +348,15 @@ def _plan_noun_removal(made: Plan, title: str, path: str, noun: Noun | None) -> 
     made.add(title, _shown(noun), None, Step(f"delete {title}", "delete", path, {}))
 
 
-def _update(made: Plan, title: str, path: str, noun: Noun, wrong: t.Mapping[str, str]) -> None:
+def _update(
+    made: Plan, title: str, path: str, noun: Noun, wrong: t.Mapping[str, str], *, action: str = "update"
+) -> None:
     after = _shown(dataclasses.replace(noun, config={**noun.config, **wrong}))
     sentence = f"set {', '.join(f'{key}={value}' for key, value in sorted(wrong.items()))} on {title}"
-    steps = [Step(sentence, "update", path, {"config": dict(wrong)}, noun.etag)] if wrong else []
+    # A PATCH of a project drops the keys that it does not name, so a project gets all of them.
+    whole = {"description": noun.description, "config": {**noun.config, **wrong}}
+    body = whole if action == "replace" else {"config": dict(wrong)}
+    steps = [Step(sentence, action, path, body, noun.etag)] if wrong else []
     made.add(title, _shown(noun), after, *steps)
 
 

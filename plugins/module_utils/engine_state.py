@@ -137,6 +137,8 @@ def _carry_out(engine: Engine, step: Step) -> None:
         engine.create(step.path, step.body)
     elif step.action == "update":
         engine.update(step.path, step.body, step.etag)
+    elif step.action == "replace":
+        engine.replace(step.path, step.body, step.etag)
     else:
         engine.delete(step.path)
 
@@ -156,6 +158,7 @@ def _to_noun(body: Body, etag: str = "") -> Noun:
         managed=body.get("managed", True),
         used_by=tuple(body.get("used_by") or ()),
         etag=etag,
+        description=body.get("description", ""),
     )
 
 

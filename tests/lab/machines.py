@@ -123,13 +123,18 @@ def _create(outer: Outer, machine: Machine) -> None:
     outer.do(f"create {machine.name} from {machine.image.alias}")
     devices = {
         "root": {"type": "disk", "path": "/", "pool": outer.lab.pool},
-        "eth0": {"type": "nic", "network": outer.lab.network, "name": "eth0"},
+        "eth0": {"type": "nic", "network": outer.lab.network, "name": "eth0", "hwaddr": _hardware_address(machine)},
     }
     source = {"type": "image", "alias": machine.image.alias}
     body = {"name": machine.name, "source": source, "config": SETTINGS, "devices": devices}
     outer.engine.create("/instances", body)
     for path, text, mode in _personal_files(outer.lab, machine):
         outer.engine.write_file(machine.name, path, text, mode)
+
+
+def _hardware_address(machine: Machine) -> str:
+    # Always the same one, or the bridge looks for a machine made anew where the old one was, for half a minute.
+    return ":".join(["10", "66", "6a", *(f"{int(part):02x}" for part in machine.address.split(".")[1:])])
 
 
 def _personal_files(lab: Lab, machine: Machine) -> list[tuple[str, str, int]]:
