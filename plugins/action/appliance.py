@@ -31,7 +31,9 @@ class ActionModule(ActionBase):
                 arguments.get("appliances", []), arguments.get("manifests", {}), arguments.get("layers", {}), inventory
             )
         if render_only:
-            return {"changed": False, "files": {item["name"]: without_secrets(item["files"]) for item in appliances}}
+            # An absent appliance has none.
+            shown = {item["name"]: without_secrets(item["files"]) for item in appliances if "files" in item}
+            return {"changed": False, "files": shown}
         return self._execute_module(
             module_name="strata.fleet.appliance",
             module_args={**arguments, "appliances": appliances},
