@@ -34,6 +34,8 @@ def build(image: Image, folder: Path) -> Path:
     subprocess.run([*argv, *options, image.suite, str(tree), "-"], input=sources, text=True, check=True)
     _unify(tree, new)
     tree.unlink()
+    for older in folder.glob(f"{image.name}-*.tar"):
+        older.unlink()
     new.rename(target)
     return target
 

@@ -117,6 +117,10 @@ def _import_image(outer: Outer, machine: Machine) -> None:
     outer.do(f"build and import image {image.alias} (about a minute)")
     tarball = images.build(image, CACHE / "images").read_bytes()
     outer.engine.upload_image(tarball, {"description": f"Lab {image.name}"}, image.alias)
+    for alias in outer.engine.read("/images/aliases", recursion=1)[0]:
+        if alias["name"].rpartition("-")[0] == image.name and alias["name"] != image.alias:
+            outer.do(f"delete image {alias['name']}, which is of an older recipe")
+            outer.engine.delete(f"/images/{alias['target']}")
 
 
 def _create(outer: Outer, machine: Machine) -> None:
