@@ -39,7 +39,7 @@ options:
         description: Name, version and commit of the app. Filled in from O(layers).
         type: dict
       networks:
-        description: Network cards, as C(network), C(address), C(prefix), C(gateway) and C(nameserver).
+        description: Network cards, as C(network), C(address), C(prefix) and C(gateway).
         type: list
         elements: dict
         default: []

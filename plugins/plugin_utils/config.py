@@ -15,10 +15,10 @@ from ansible_collections.strata.fleet.plugins.plugin_utils.schema import suggest
 
 HIDDEN = "********"
 TYPES: t.Mapping[str, tuple[type, ...]] = {
+    "bool": (bool,),  # before int, of which Python makes it a kind
     "str": (str,),
     "int": (int,),
     "float": (float, int),
-    "bool": (bool,),
     "list": (list,),
     "dict": (dict,),
 }
@@ -65,7 +65,7 @@ def find_option_faults(given: t.Mapping[str, t.Any], options: Options) -> list[s
 def _find_value_faults(value: t.Any, option: t.Mapping[str, t.Any]) -> list[str]:
     kind = option["type"]
     if not isinstance(value, TYPES[kind]) or (isinstance(value, bool) and kind != "bool"):
-        return [f"must be of type {kind}, not {type(value).__name__.strip('_').removeprefix('AnsibleTagged').lower()}"]
+        return [f"must be of type {kind}, not {_type_name(value)}"]
     is_secret = option.get("secret", False)
     said = "the value given" if is_secret else repr(value)
     choices = option.get("choices")
@@ -76,6 +76,12 @@ def _find_value_faults(value: t.Any, option: t.Mapping[str, t.Any]) -> list[str]
     if "maximum" in option and value > option["maximum"]:
         return [f"must be at most {option['maximum']}, not {said}"]
     return []
+
+
+def _type_name(value: t.Any) -> str:
+    if value is None:
+        return "empty (null)"
+    return next((name for name, types in TYPES.items() if isinstance(value, types[0])), type(value).__name__)
 
 
 def _render_file(template: Data, values: Data, shown: Data, appliance: Data) -> Data:
@@ -90,7 +96,7 @@ def _render(template: Data, values: Data, appliance: Data) -> str:
     facts = {"name": appliance["name"], "addresses": [item["address"] for item in appliance["networks"]]}
     try:
         return _compile(str(template["content"])).render({**values, "appliance": facts})
-    except jinja2.TemplateError as error:
+    except Exception as error:  # noqa: BLE001 - what an expression in a vendor's template may raise
         # The error's words could hold a value; its kind and line cannot.
         raise BadInput(
             f"Appliance {appliance['name']}: the app's template for {template['path']} fails with these values "
@@ -115,7 +121,7 @@ def site_files(appliance: Data) -> list[Data]:
         _site_file(f"/etc/systemd/network/10-eth{n}.network", _network_unit(n, item)) for n, item in enumerate(networks)
     ]
     if networks and networks[0]["address"]:
-        files.append(_site_file("/etc/resolv.conf", f"nameserver {networks[0]['nameserver']}\n"))
+        files.append(_site_file("/etc/resolv.conf", f"nameserver {networks[0]['gateway']}\n"))
     return files
 
 

@@ -23,6 +23,7 @@ DEFAULT_NETWORKS = ({"name": "strata0", "address": "10.87.0.1/24"},)
 # What the engine takes as an instance name: a host name of one label.
 NAME = re.compile(r"[a-z]([a-z0-9-]{0,61}[a-z0-9])?")
 HEALTH_TIMEOUT = 60
+SMALLEST_NETWORK = 2  # addresses, of which none is left for an appliance
 EVERY_ADDRESS = "0.0.0.0"  # noqa: S104 - a published port is asked for by name
 
 Variables = t.Mapping[str, t.Any]
@@ -35,7 +36,9 @@ def build_fleet(nodes: t.Mapping[str, Variables], appliances: t.Mapping[str, Var
     ``nodes``: by name, the ``engine_networks`` of each. ``appliances``: by name, the ``appliance_*`` variables, without
     ``appliance_config``. Raises BadInput with every fault of the inventory, each naming the appliance and the variable.
     """
-    faults: list[str] = []
+    faults = [fault for name, variables in nodes.items() for fault in find_node_faults(name, variables)]
+    if faults:
+        raise BadInput("\n".join(faults))
     fleet: dict[str, list[Data]] = {name: [] for name in nodes}
     for name, variables in appliances.items():
         own = find_appliance_faults(name, variables, nodes)
@@ -46,6 +49,23 @@ def build_fleet(nodes: t.Mapping[str, Variables], appliances: t.Mapping[str, Var
     if faults:
         raise BadInput("\n".join(faults))
     return fleet
+
+
+def find_node_faults(name: str, variables: Variables) -> list[str]:
+    """Return everything that is wrong with what the inventory says of a node's networks."""
+    faults = find_faults(dict(variables), "node")
+    for number, network in enumerate(variables.get("engine_networks", []) if not faults else []):
+        if not _is_interface(network["address"]):
+            place = f"engine_networks.{number}.address {network['address']!r}"
+            faults.append(f"{place} is not an IPv4 address with the prefix length of its network, such as 10.87.0.1/24")
+    return [f"Node {name}: {fault}." for fault in faults]
+
+
+def _is_interface(address: str) -> bool:
+    try:
+        return "/" in address and netaddr.IPNetwork(address, version=4).size > SMALLEST_NETWORK
+    except (netaddr.AddrFormatError, ValueError):
+        return False
 
 
 def find_node(variables: Variables, nodes: t.Mapping[str, Variables]) -> str:
@@ -68,7 +88,8 @@ def find_appliance_faults(name: str, variables: Variables, nodes: t.Mapping[str,
         known = f"; the group nodes has {', '.join(sorted(nodes)) or 'no host'}"
         faults.append(f"appliance_node {node!r} is not a node{known}" if node else f"appliance_node is missing{known}")
     if not faults:
-        faults += [*_find_network_faults(variables, networks_of(nodes[node])), *_find_size_faults(variables)]
+        faults += _find_network_faults(variables, networks_of(nodes[node]))
+        faults += [*_find_port_faults(variables), *_find_size_faults(variables)]
     return [f"Appliance {name}: {fault}." for fault in faults]
 
 
@@ -100,21 +121,24 @@ def build_appliance(name: str, variables: Variables, nodes: t.Mapping[str, Varia
 
 
 def find_clashes(fleet: t.Mapping[str, t.Sequence[Data]]) -> list[str]:
-    """Return what two appliances both claim: an address on one network, a port of one node."""
+    """Return what is claimed twice: an address on one network, a port of one node."""
     claims: dict[str, list[str]] = collections.defaultdict(list)
     for node, appliances in fleet.items():
         for appliance in appliances:
             for network in appliance["networks"]:
-                segment = "" if network["shared"] else f" of node {node}"
                 if network["address"]:
-                    claims[f"address {network['address']} on network {network['network']}{segment}"].append(
-                        appliance["name"]
-                    )
+                    what = f"address {network['address']} on network {network['network']} of node {node}"
+                    claims[what].append(appliance["name"])
             for port in appliance["published"]:
                 claims[f"port {port['listen']}/{port['protocol']} of node {node}"].append(appliance["name"])
-    return [
-        f"Appliances {' and '.join(names)} both ask for {what}." for what, names in claims.items() if len(names) > 1
-    ]
+    return [_explain_clash(names, what) for what, names in claims.items() if len(names) > 1]
+
+
+def _explain_clash(names: t.Sequence[str], what: str) -> str:
+    different = sorted(set(names))
+    if len(different) == 1:
+        return f"Appliance {different[0]} asks for {what} more than once."
+    return f"Appliances {' and '.join(different)} both ask for {what}."
 
 
 def _layer(variables: Variables, kind: str) -> Data:
@@ -131,9 +155,7 @@ def _build_network(item: Variables, network: Data) -> Data:
         "network": item["network"],
         "address": item.get("address", ""),
         "prefix": own.prefixlen,
-        "gateway": str(network.get("gateway", own.ip)),
-        "nameserver": str(network.get("nameserver", own.ip)),
-        "shared": bool(network.get("shared", False)),
+        "gateway": str(own.ip),
     }
 
 
@@ -162,6 +184,18 @@ def _find_address_faults(place: str, address: str, network: Data) -> list[str]:
     if parsed == own.ip:
         return [f"{place} {address} is the node's own address in network {network['name']}"]
     return []
+
+
+def _find_port_faults(variables: Variables) -> list[str]:
+    addresses = {
+        f"appliance_publish.{number}.address": port.get("address", EVERY_ADDRESS)
+        for number, port in enumerate(variables.get("appliance_publish", []))
+    }
+    return [
+        f"{place} {address!r} is not an IPv4 address"
+        for place, address in addresses.items()
+        if not netaddr.valid_ipv4(address, netaddr.INET_PTON)
+    ]
 
 
 def _find_size_faults(variables: Variables) -> list[str]:

@@ -52,6 +52,8 @@ def _compare(item: Row, node: str, wanted: Wanted | None) -> Row:
         return {"wanted": False, "fault": item["fault"] or "the inventory does not ask for it on this node"}
     if item["state"] == wanted.state == "stopped":
         return {"wanted": True, "health": "not checked", "fault": ""}
+    if wanted.state == "stopped":
+        return {"wanted": True, "fault": f"it should be stopped, but is {item['state']}"}
     return {"wanted": True}
 
 

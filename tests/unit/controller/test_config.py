@@ -24,7 +24,6 @@ NETWORK = {
     "address": "10.87.0.11",
     "prefix": 24,
     "gateway": "10.87.0.1",
-    "nameserver": "10.87.0.1",
 }
 APPLIANCE = {"name": "web1", "networks": [NETWORK]}
 
