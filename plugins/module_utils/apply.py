@@ -33,7 +33,7 @@ class Node(t.NamedTuple):
 def apply(plan: Plan, node: Node, parallel: int) -> list[str]:
     """Carry the plan out, up to ``parallel`` appliances at once; returns the sentences of the steps that were done.
 
-    A failure ends its appliance's steps and no other's. Raises StrataError for all that failed, with ``failed`` (by
+    A failure ends its appliance's steps and no other's. Raises StrataError for all that failed, with ``failures`` (by
     appliance) and ``steps_done`` as facts.
     """
     done: list[str] = []
@@ -47,7 +47,7 @@ def apply(plan: Plan, node: Node, parallel: int) -> list[str]:
             elif error:
                 raise error
     if failed:
-        raise StrataError("\n".join(failed[name] for name in sorted(failed)), failed=failed, steps_done=done)
+        raise StrataError("\n".join(failed[name] for name in sorted(failed)), failures=failed, steps_done=done)
     return done
 
 

@@ -33,7 +33,8 @@ def run(module: AnsibleModule, work: t.Callable[[dict[str, t.Any], bool], Result
     try:
         result = work(module.params, module.check_mode)
     except StrataError as error:
-        module.fail_json(msg=error.message, error=type(error).__name__, **error.facts)
+        changed = bool(error.facts.get("steps_done"))
+        module.fail_json(msg=error.message, changed=changed, error=type(error).__name__, **error.facts)
         return
     for warning in result.warnings:
         module.warn(warning)

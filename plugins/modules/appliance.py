@@ -175,7 +175,7 @@ steps_done:
   returned: failure
   type: list
   elements: str
-failed:
+failures:
   description: What went wrong, by appliance.
   returned: failure
   type: dict

@@ -19,6 +19,7 @@ except ImportError:  # said by inventory.failures
 
 COLUMNS = ("appliance", "node", "address", "app", "base", "state", "health", "boot", "memory")
 WIDTH = 150
+SHOWN = 5  # commands under the table
 GOOD = "healthy"
 
 Row = dict[str, t.Any]
@@ -74,7 +75,8 @@ def draw_table(rows: t.Iterable[Row]) -> str:
     lines += [f"{row['name']} on {row['node']}: {row['fault']}" for row in rows if row["fault"]]
     running = [row for row in rows if row["state"] == "running"]
     if running:
-        lines += ["", f"To look inside {running[0]['name']}, on {running[0]['node']}: {running[0]['look']}"]
+        lines += ["", "To look inside one, on its node:", *(f"  {row['look']}" for row in running[:SHOWN])]
+        lines += [f"  ... and so on for {len(running) - SHOWN} more"] if len(running) > SHOWN else []
     return "\n".join(lines)
 
 

@@ -34,7 +34,7 @@ def test_a_healthy_appliance_is_good_and_shown_with_its_units() -> None:
     table = draw_table(rows)
     line = next(line for line in table.splitlines() if line.strip().startswith("web1"))
     assert " ".join(line.split()) == "web1 node1 10.87.0.11 nginx 1.26-1 debian-13 13.1 running healthy 0.8 s 17 MiB"
-    assert table.endswith("To look inside web1, on node1: incus exec --project strata web1 -- bash")
+    assert table.endswith("To look inside one, on its node:\n  incus exec --project strata web1 -- bash")
 
 
 def test_a_wanted_appliance_that_is_not_there_is_a_row() -> None:
