@@ -13,7 +13,8 @@ from pathlib import Path
 from ansible_collections.strata.fleet.plugins.module_utils import errors, skeleton
 from ansible_collections.strata.fleet.plugins.module_utils.command import run
 from ansible_collections.strata.fleet.plugins.module_utils.engine import Body, Engine
-from ansible_collections.strata.fleet.plugins.module_utils.engine_setup import SUBVOLUME, Have, Node, Noun, Step, Want
+from ansible_collections.strata.fleet.plugins.module_utils.engine_model import Have, Node, Noun, Step, Want
+from ansible_collections.strata.fleet.plugins.module_utils.engine_setup import SUBVOLUME
 
 NEEDED_EXTENSIONS = (
     "container_disk_shift",

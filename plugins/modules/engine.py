@@ -154,7 +154,7 @@ engine:
 import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.strata.fleet.plugins.module_utils import engine_setup, engine_state
+from ansible_collections.strata.fleet.plugins.module_utils import engine_model, engine_setup, engine_state
 from ansible_collections.strata.fleet.plugins.module_utils.engine import SOCKET
 from ansible_collections.strata.fleet.plugins.module_utils.errors import EngineError
 from ansible_collections.strata.fleet.plugins.module_utils.runner import Result, run
@@ -164,13 +164,13 @@ PLANNERS = {"present": engine_setup.plan, "absent": engine_setup.plan_removal}
 DEFAULT_NETWORKS = [{"name": "strata0", "address": "10.87.0.1/24"}]
 
 
-def to_want(params: dict[str, t.Any]) -> engine_setup.Want:
+def to_want(params: dict[str, t.Any]) -> engine_model.Want:
     """Return the options as what the planner takes."""
     size = parse_size(params["pool_size"]) if params["pool_size"] else 0
-    return engine_setup.Want(
+    return engine_model.Want(
         project=params["project"],
-        pool=engine_setup.Pool(params["pool"], params["pool_driver"], params["pool_source"], size),
-        networks=tuple(engine_setup.Network(**network) for network in params["networks"]),
+        pool=engine_model.Pool(params["pool"], params["pool_driver"], params["pool_source"], size),
+        networks=tuple(engine_model.Network(**network) for network in params["networks"]),
         https_address=params["https_address"],
     )
 

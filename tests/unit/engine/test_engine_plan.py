@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from ansible_collections.strata.fleet.plugins.module_utils import engine_setup, errors, skeleton
+from ansible_collections.strata.fleet.plugins.module_utils import engine_model, engine_setup, errors, skeleton
 
 CASES = sorted((Path(__file__).parent / "cases").glob("*.yml"))
 DEFAULT_WANT = {
@@ -29,34 +29,34 @@ DEFAULT_NODE = {
 CURRENT = skeleton.fingerprint(skeleton.build("x86_64"))
 
 
-def to_want(case: dict[str, t.Any]) -> engine_setup.Want:
+def to_want(case: dict[str, t.Any]) -> engine_model.Want:
     data = {**DEFAULT_WANT, **case.get("want", {})}
-    return engine_setup.Want(
+    return engine_model.Want(
         project=data["project"],
-        pool=engine_setup.Pool(**{**DEFAULT_WANT["pool"], **data["pool"]}),  # type: ignore[dict-item]
-        networks=tuple(engine_setup.Network(**{"nat": True, "mtu": 0, **each}) for each in data["networks"]),
+        pool=engine_model.Pool(**{**DEFAULT_WANT["pool"], **data["pool"]}),  # type: ignore[dict-item]
+        networks=tuple(engine_model.Network(**{"nat": True, "mtu": 0, **each}) for each in data["networks"]),
         https_address=data.get("https_address"),
     )
 
 
-def to_noun(data: dict[str, t.Any] | None) -> engine_setup.Noun | None:
+def to_noun(data: dict[str, t.Any] | None) -> engine_model.Noun | None:
     if data is None:
         return None
     config = dict(data.get("config", {}))
     if data.get("like") == "project":
         config = {**engine_setup.PROJECT_CONFIG, **config}
     if data.get("ours", True):
-        config[engine_setup.MANAGED] = "true"
+        config[engine_model.MANAGED] = "true"
     used_by = tuple(data.get("used_by", ()))
-    return engine_setup.Noun(config, data.get("kind", ""), data.get("managed", True), used_by, "etag")
+    return engine_model.Noun(config, data.get("kind", ""), data.get("managed", True), used_by, "etag")
 
 
-def to_have(case: dict[str, t.Any]) -> engine_setup.Have:
+def to_have(case: dict[str, t.Any]) -> engine_model.Have:
     data = case.get("have", {})
     node = {**DEFAULT_NODE, **data.get("node", {})}
     networks = {name: to_noun(noun) for name, noun in data.get("networks", {}).items()}
-    return engine_setup.Have(
-        node=engine_setup.Node(**{**node, "drivers": tuple(node["drivers"])}),
+    return engine_model.Have(
+        node=engine_model.Node(**{**node, "drivers": tuple(node["drivers"])}),
         pool=to_noun(data.get("pool")),
         networks={name: noun for name, noun in networks.items() if noun},
         project=to_noun(data.get("project")),
