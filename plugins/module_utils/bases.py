@@ -56,15 +56,8 @@ MASKED = (
     "systemd-sysusers.service",
     "systemd-update-done.service",
 )
-# Before anything is installed. With the links, /usr is merged from the start; Debian 12 would need Perl to do it later.
-SETUP = """#!/bin/sh
-set -eu
-cp '{preferences}' "$1/etc/apt/preferences"
-for name in bin sbin lib lib64; do
-    mkdir -p "$1/usr/$name"
-    ln -sfn "usr/$name" "$1/$name"
-done
-"""
+# mmdebstrap's own way to have /usr merged from the start, for releases whose packages do not do that (Debian 12).
+MERGED_USR = "/usr/share/mmdebstrap/hooks/merged-usr"
 OWN_FILES = {
     "etc/hosts": "127.0.0.1 localhost\n::1 localhost ip6-localhost ip6-loopback\n",
     # A later file with a lower number, such as the config layer's, takes precedence.
@@ -129,14 +122,14 @@ def inputs_digest(*parts: t.Any) -> str:
 
 
 def digest_of(description: t.Mapping[str, t.Any], init: str, debs: t.Sequence[apt.Deb]) -> str:
-    own = (RECIPE, PACKAGES, SERVICES, MASKED, SETUP, OWN_FILES, LINKS, LEFT_BEHIND, apt.LEFT_OUT)
+    own = (RECIPE, PACKAGES, SERVICES, MASKED, MERGED_USR, OWN_FILES, LINKS, LEFT_BEHIND, apt.LEFT_OUT)
     return inputs_digest(own, description, init, [(deb.file, deb.digest) for deb in debs])
 
 
 def bootstrap(packages: apt.Archive, description: t.Mapping[str, t.Any], root: pathlib.Path) -> None:
     """Have mmdebstrap install the packages into ``root``; its mounts vanish with it, even if it is killed."""
     hook = root.parent / "setup-hook"
-    hook.write_text(SETUP.format(preferences=packages.preferences_file), encoding="utf-8")
+    hook.write_text(f'#!/bin/sh\ncp {packages.preferences_file} "$1/etc/apt/preferences"\n', encoding="utf-8")
     hook.chmod(0o755)
     settings = packages.config_file.with_name("bootstrap.conf")
     settings.write_text('Acquire::Languages "none";\n' + apt.network_settings(), encoding="utf-8")
@@ -147,6 +140,7 @@ def bootstrap(packages: apt.Archive, description: t.Mapping[str, t.Any], root: p
         f"--aptopt={settings}",
         *(f"--dpkgopt={option.removeprefix('--')}" for option in apt.LEFT_OUT),
         f"--setup-hook={hook}",
+        *([f"--hook-dir={MERGED_USR}"] if "usr-is-merged" in all_packages(description) else []),
         *(description["suite"], str(root), str(packages.sources_file)),
     ]
     command.run(argv, env={"SOURCE_DATE_EPOCH": BUILD_TIME})

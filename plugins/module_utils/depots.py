@@ -216,6 +216,7 @@ class Depot:
         self.repo.add_remote(mirror.name, mirror.url, key_text=mirror.key)
         if self.repo.pull(mirror.name, ref) != commit:
             raise ContentError(f"{mirror.name!r} published another {ref} in this moment: run again", ref=ref)
+        self.make_deltas(commit)
         self.repo.set_ref(ref, commit)
 
     def drop(self, ref: str) -> None:

@@ -1,8 +1,11 @@
 from __future__ import annotations
 
+import functools
+import http.server
 import os
 import pathlib
 import shutil
+import threading
 import typing as t
 
 import pytest
@@ -196,3 +199,46 @@ def test_fsck_finds_damage(depot: Repo, site: Signer, publish: Publish) -> None:
 )
 def test_what_ostree_says(text: str, kind: str) -> None:
     assert ostree.kind_of_pull_failure(text) == kind
+
+
+@pytest.fixture
+def served(depot: Repo) -> t.Iterator[str]:
+    """The depot's address over HTTP."""
+    handler = functools.partial(QuietHandler, directory=depot.path)
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
+def test_pull_over_http(store: Repo, depot: Repo, served: str, site: Signer, publish: Publish) -> None:
+    commit = publish(site, REF)
+    store.add_remote("site", served, key_text=site.public)
+    with pytest.raises(ContentError, match=r"app/none/stable .* is not there"):
+        store.pull("site", "app/none/stable")
+    taken = objects(depot, "filez")[0]
+    content = taken.read_bytes()
+    taken.unlink()
+    with pytest.raises(ContentError, match="is not there, or not all of it"):
+        store.pull("site", REF)
+    assert not store.has_content(commit)
+    taken.write_bytes(content)
+    assert store.pull("site", REF) == commit
+    assert store.has_content(commit)
+
+
+def test_a_broken_delta_does_no_harm(store: Repo, depot: Repo, served: str, site: Signer, publish: Publish) -> None:
+    commit = publish(site, REF)
+    depot.make_delta(commit)
+    depot.update_summary(site.key, site.home)
+    for part in pathlib.Path(depot.path, "deltas").rglob("*"):
+        if part.is_file():
+            part.unlink()
+    store.add_remote("site", served, key_text=site.public)
+    assert store.pull("site", REF) == commit
+    assert store.has_content(commit)
+
+
+class QuietHandler(http.server.SimpleHTTPRequestHandler):
+    def log_message(self, *_arguments: object) -> None:
+        """Say nothing."""
