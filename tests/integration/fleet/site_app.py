@@ -20,7 +20,7 @@ sub load { $page = slurp('/etc/site/page') }
 load();
 $SIG{HUP} = \\&load;
 $SIG{PIPE} = 'IGNORE';
-length(slurp('/etc/site/password')) or die "no password";
+slurp('/etc/site/password') =~ /\\S/ or die "no password";
 my $starts = (-e '/var/lib/site/starts' ? slurp('/var/lib/site/starts') : 0) + 1;
 open my $state, '>', '/var/lib/site/starts' or die "$!";
 print $state $starts;
@@ -40,7 +40,7 @@ Description=A page for tests
 User=www-data
 StateDirectory=site
 ExecStart=/usr/bin/perl /usr/lib/site/serve
-ExecReload=/bin/kill -HUP $MAINPID
+ExecReload=/bin/sh -c "kill -HUP ${MAINPID}"
 [Install]
 WantedBy=multi-user.target
 """
