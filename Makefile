@@ -13,7 +13,7 @@ export ANSIBLE_CONFIG := $(CURDIR)/ansible.cfg
 export LC_ALL := C.UTF-8
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: help venv demo demo-clean build lab lab-clean bench test lint test-unit sanity test-molecule test-integration \
+.PHONY: help venv demo demo-clean build lab lab-clean content bench test lint test-unit sanity test-molecule test-integration \
 	docs collection changelog
 
 help: ## What can be made
@@ -64,11 +64,15 @@ test-unit: venv ## Tests that need no engine
 sanity: venv ## ansible-test sanity, nothing ignored
 	tests/sanity/run
 
-test-molecule: lab ## Every scenario in molecule/, each on a machine of the lab
+content: venv ## A depot with a base and an app for the tests, in .cache/content (as root)
+	$(PLAY) --inventory tests/lab/content.yml playbooks/build.yml
+
+test-molecule test-integration: export STRATA_TEST_DEPOT := $(CURDIR)/.cache/content
+test-molecule: lab content ## Every scenario in molecule/, each on a machine of the lab
 	@scenarios=(molecule/*/molecule.yml); [ -e "$${scenarios[0]}" ] || { echo "molecule/ has no scenario" >&2; exit 1; }
 	for scenario in molecule/*/molecule.yml; do $(BIN)/molecule test --scenario-name "$$(basename "$$(dirname "$$scenario")")"; done
 
-test-integration: lab ## Whole fleets over SSH, faults included, on the lab
+test-integration: lab content ## Whole fleets over SSH, faults included, on the lab
 	$(BIN)/pytest --verbose tests/integration
 
 docs: venv ## Write docs/reference from the modules, roles and schemas

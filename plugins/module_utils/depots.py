@@ -52,7 +52,8 @@ class Depot:
     """The folder on the depot host: ``repo`` is what nodes read, ``gnupg`` signs, ``work`` is for builds."""
 
     def __init__(self, path: str) -> None:
-        self.path = pathlib.Path(path)
+        # Without links and "..": systemctl --root compares paths as they are written.
+        self.path = pathlib.Path(path).resolve()
         self.repo = Repo(str(self.path / "repo"))
         self.gpg_home = self.path / "gnupg"
         self.work = self.path / "work"

@@ -1,0 +1,34 @@
+"""What the role base publishes."""
+
+from __future__ import annotations
+
+import typing as t
+
+if t.TYPE_CHECKING:
+    from testinfra.host import Host
+
+testinfra_hosts = ["ansible://all"]
+
+
+DEPOT = "/var/lib/strata/depot"
+REF = "base/debian-13/stable"
+
+
+def test_the_version_is_signed_by_the_depot(host: Host) -> None:
+    shown = host.check_output(f"ostree --repo={DEPOT}/repo show --gpg-homedir={DEPOT}/gnupg {REF}")
+    assert "Good signature" in shown
+
+
+def test_its_init_is_stage_0(host: Host) -> None:
+    assert "Stage 0" in host.check_output(f"ostree --repo={DEPOT}/repo cat {REF} /usr/sbin/init")
+
+
+def test_nobody_can_log_in_or_become_root(host: Host) -> None:
+    shadow = host.check_output(f"ostree --repo={DEPOT}/repo cat {REF} /etc/shadow")
+    assert all(line.split(":")[1] in ("*", "!", "!*") for line in shadow.splitlines())
+
+
+def test_there_is_no_ssh_server_and_no_python(host: Host) -> None:
+    names = host.check_output(f"ostree --repo={DEPOT}/repo ls {REF} /usr/bin /usr/sbin")
+    assert "python" not in names
+    assert "sshd" not in names
