@@ -127,3 +127,13 @@ def test_detached_launcher_starts_and_finds_the_engine(node: Node, controller: C
     assert controller.module("test-engine", "engine_info")["engine"]["project_present"]
     node.run("incus admin shutdown")
     assert node.run(LAUNCHER).stdout.strip() == "started"
+
+
+def test_controller_killed_in_the_middle(node: Node, controller: Controller) -> None:
+    play = {"hosts": "test-engine", "gather_facts": False, "roles": ["strata.fleet.engine"]}
+    process = controller.start(controller.write([play]))
+    controller.kill_once(process, lambda: "strata" in node.run("incus storage list -f csv", check=False).stdout)
+    ran = controller.play_role("test-engine", "engine")
+    assert ran.returncode == 0, ran.output
+    again = controller.play_role("test-engine", "engine")
+    assert again.recap["test-engine"]["changed"] == 0, again.output
