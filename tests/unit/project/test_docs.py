@@ -50,7 +50,7 @@ def find_blocks(kind: str) -> list[t.Any]:
 def test_playbooks_are_valid(text: str, tmp_path: Path) -> None:
     playbook = tmp_path / "playbook.yml"
     playbook.write_text(text)
-    argv = [BINARIES / "ansible-playbook", "--syntax-check", playbook]
+    argv: list[str | Path] = [BINARIES / "ansible-playbook", "--syntax-check", playbook]
     done = subprocess.run(argv, cwd=CHECKOUT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
 

@@ -25,8 +25,15 @@ EXPECTED = {
 def test_inventory(name: str, tmp_path: Path) -> None:
     folder = CHECKOUT / "inventories" / name
     password = folder / "vault-password"
-    vault = ["--vault-password-file", password] if password.exists() else []
-    argv = [ANSIBLE, "localhost", "--inventory", folder / "hosts.yml", "--module-name", "strata.fleet.fleet"]
+    vault: list[str | Path] = ["--vault-password-file", password] if password.exists() else []
+    argv: list[str | Path] = [
+        ANSIBLE,
+        "localhost",
+        "--inventory",
+        folder / "hosts.yml",
+        "--module-name",
+        "strata.fleet.fleet",
+    ]
     done = subprocess.run(
         [*argv, *vault, "--tree", tmp_path], cwd=CHECKOUT, capture_output=True, text=True, check=False
     )
