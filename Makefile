@@ -40,7 +40,7 @@ lab-clean: venv ## Remove the lab
 	$(PLAY) --inventory localhost, playbooks/lab_clean.yml
 
 bench: lab ## Print the figures: bytes, disk, memory and time, side by side
-	$(BIN)/python tests/bench
+	PYTHONPATH=.collections $(BIN)/python -m ansible_collections.strata.fleet.tests.bench
 
 # To develop it
 

@@ -13,12 +13,11 @@ import shutil
 import typing as t
 from pathlib import Path
 
-import conventional
-import fleet
 import rich.console
 import rich.table
 from ansible_collections.strata.fleet.plugins.module_utils.sizes import format_size
-from depot_server import DepotServer
+from ansible_collections.strata.fleet.tests.bench import conventional, fleet
+from ansible_collections.strata.fleet.tests.bench.depot_server import DepotServer
 
 Row = tuple[str, str, str, str]
 CLONES = 8

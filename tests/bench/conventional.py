@@ -9,9 +9,9 @@ import time
 import typing as t
 from pathlib import Path
 
-import fleet
 from ansible_collections.strata.fleet.plugins.module_utils import apt
 from ansible_collections.strata.fleet.plugins.module_utils.engine import Engine
+from ansible_collections.strata.fleet.tests.bench import fleet
 
 SUITE = "trixie"
 PACKAGES = "systemd,systemd-sysv,dbus,iproute2,ca-certificates,nginx"

@@ -104,7 +104,13 @@ def build_appliance(name: str, number: int) -> dict[str, t.Any]:
 def run_playbook(name: str, inventory: Path, variables: t.Mapping[str, t.Any] | None = None) -> None:
     """Run one of the bench's playbooks; what it prints is shown when it fails."""
     extra = ["--extra-vars", json.dumps(dict(variables))] if variables else []
-    argv = [Path(sys.executable).parent / "ansible-playbook", "--inventory", inventory, *extra, HERE / name]
+    argv: list[str | Path] = [
+        Path(sys.executable).parent / "ansible-playbook",
+        "--inventory",
+        inventory,
+        *extra,
+        HERE / name,
+    ]
     done = subprocess.run(argv, capture_output=True, text=True, check=False)
     if done.returncode:
         sys.exit(f"{name} failed:\n{done.stdout}\n{done.stderr}")

@@ -14,8 +14,10 @@ import time
 import typing as t
 
 import pytest
+from ansible_collections.strata.fleet.plugins.module_utils import bases, depots
 from ansible_collections.strata.fleet.plugins.module_utils.errors import BadInput, ContentError
 from ansible_collections.strata.fleet.plugins.module_utils.ostree import Repo
+from ansible_collections.strata.fleet.plugins.module_utils.runner import Result
 from ansible_collections.strata.fleet.plugins.modules import app, base, depot
 from ansible_collections.strata.fleet.plugins.plugin_utils import descriptions
 
@@ -37,6 +39,14 @@ TOOL: Data = {
 }
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _no_deltas() -> t.Iterator[None]:
+    """Leave out what takes most of the time and is tested by itself."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(depots.Depot, "make_deltas", lambda _depot, _commit: None)
+        yield
+
+
 @pytest.fixture(scope="module")
 def place() -> t.Iterator[str]:
     with tempfile.TemporaryDirectory(prefix="strata-", dir="/var/tmp") as folder:
@@ -48,7 +58,7 @@ def place() -> t.Iterator[str]:
         yield path
 
 
-def build_base(place: str, check_mode: bool = False) -> base.Result:
+def build_base(place: str, check_mode: bool = False) -> Result:
     file = descriptions.COLLECTION / "inventories/demo/bases/debian-13.yml"
     init = (descriptions.COLLECTION / "roles/base/files/init").read_text()
     params = {"file": str(file), "depot": place, "channel": "stable", "sources": [], "init": init}
@@ -56,7 +66,7 @@ def build_base(place: str, check_mode: bool = False) -> base.Result:
 
 
 @pytest.fixture(scope="module")
-def debian(place: str) -> base.Result:
+def debian(place: str) -> Result:
     return build_base(place)
 
 
@@ -93,11 +103,11 @@ def parameters(place: str, folder: pathlib.Path, description: Data) -> Data:
     return {**given, "sources": [], "description": description, "tree": str(packed)}
 
 
-def build_app(place: str, folder: pathlib.Path, description: Data, check_mode: bool = False) -> app.Result:
+def build_app(place: str, folder: pathlib.Path, description: Data, check_mode: bool = False) -> Result:
     return app.work(parameters(place, folder, description), check_mode)
 
 
-def test_a_base_is_built_once(place: str, debian: base.Result) -> None:
+def test_a_base_is_built_once(place: str, debian: Result) -> None:
     version = debian.facts["version"]
     assert debian.changed
     assert (version["name"], version["abi"]) == ("debian-13", "debian-13")
@@ -106,17 +116,15 @@ def test_a_base_is_built_once(place: str, debian: base.Result) -> None:
     assert (again.changed, again.steps, again.facts["version"]) == (False, [], version)
 
 
-def test_the_same_content_is_not_published_again(
-    place: str, debian: base.Result, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(base.bases, "RECIPE", 0)
+def test_the_same_content_is_not_published_again(place: str, debian: Result, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bases, "RECIPE", 0)
     again = build_base(place)
     assert again.steps[0].startswith("build ")
     assert (again.changed, again.facts["version"]) == (False, debian.facts["version"])
     assert build_base(place).steps == []
 
 
-def test_what_a_base_has_and_has_not(place: str, debian: base.Result, tmp_path: pathlib.Path) -> None:
+def test_what_a_base_has_and_has_not(place: str, debian: Result, tmp_path: pathlib.Path) -> None:
     repo = Repo(f"{place}/repo")
     repo.checkout(debian.facts["version"]["commit"], str(tmp_path / "tree"))
     tree = tmp_path / "tree"
