@@ -89,8 +89,8 @@ class Depot:
         return self._commit(self.base, [f"base/{name}/stable"], manifest, by or self.site)
 
     def publish_unsigned(self, name: str, commit: str) -> None:
-        """Publish the tree and the manifest of a commit as another app, signed by nobody."""
-        text = self.repo.metadata(commit, manifests.MANIFEST_KEY)
+        """Publish the tree of a commit as another app, signed by nobody."""
+        text = manifests.encode({**self.repo.manifest(commit), "name": name})
         argv = ["commit", "--orphan", "--no-bindings", "--parent=none", f"--tree=ref={commit}"]
         argv.append(f"--add-metadata-string={manifests.MANIFEST_KEY}={text}")
         made = subprocess.run(["ostree", f"--repo={self.repo.path}", *argv], check=True, capture_output=True, text=True)

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
 import subprocess
 import typing as t
 from pathlib import Path
@@ -147,10 +145,9 @@ def fetch(node: Node, url: str) -> str:
     return node.run(f'python3 -c "{program}"').stdout
 
 
-def killed(process: subprocess.Popen[str]) -> None:
-    """Kill a playbook and all its helpers, as a machine that loses its power does."""
-    os.killpg(process.pid, signal.SIGKILL)
-    process.communicate()
+def kill_holder(store: str = STORE) -> str:
+    """Return the shell command that kills whoever has a node's lock: the module that works there."""
+    return f"kill -KILL $(awk -v inode=:$(stat -c %i {store}/lock)$ '$6 ~ inode {{print $5}}' /proc/locks)"
 
 
 def wait_unlocked(node: Node, store: str = STORE) -> None:
