@@ -94,6 +94,11 @@ def test_roles_declare_every_entry_point_that_others_include(role: str) -> None:
 
 
 @pytest.mark.parametrize("role", ROLES)
+def test_roles_have_a_scenario(role: str) -> None:
+    assert (CHECKOUT / "molecule" / role / "molecule.yml").exists()
+
+
+@pytest.mark.parametrize("role", ROLES)
 def test_variables_of_a_role_begin_with_its_name(role: str) -> None:
     for name in load(f"roles/{role}/defaults/main.yml"):
         assert name.startswith(f"{role}_")
