@@ -13,7 +13,11 @@ import yaml
 from ansible_collections.strata.fleet.plugins.plugin_utils.schema import find_faults
 
 CHECKOUT = Path(__file__).parents[3]
-PAGES = sorted([*CHECKOUT.glob("*.md"), *(CHECKOUT / "docs").glob("*.md"), *(CHECKOUT / "inventories").rglob("*.md")])
+PAGES = sorted(
+    path
+    for pattern in ("*.md", "docs/*.md", "inventories/*/*.md", "roles/*/*.md", "tests/*/*.md")
+    for path in CHECKOUT.glob(pattern)
+)
 REFERENCE = CHECKOUT / "docs" / "reference"
 FENCE = re.compile(r"^```([^\n]*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"\]\(([^)#\s]+)[^)]*\)")
