@@ -98,6 +98,11 @@ def test_files_that_pages_name_exist(page: Path) -> None:
     assert [name for name in named if not (CHECKOUT / name).exists()] == []
 
 
+def test_the_map_names_files_that_exist() -> None:
+    named = set(re.findall(r"\b(\w+\.py)\b", (CHECKOUT / "ARCHITECTURE.md").read_text()))
+    assert named - {path.name for path in (CHECKOUT / "plugins").rglob("*.py")} == set()
+
+
 @pytest.mark.parametrize("page", PAGES, ids=page_id)
 def test_variables_of_roles_are_declared(page: Path) -> None:
     declared = {
