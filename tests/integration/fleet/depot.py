@@ -40,8 +40,10 @@ def signer(name: str) -> t.Iterator[Signer]:
         subprocess.run([*gpg, "--passphrase", "", "--quick-gen-key", f"{name}@test", "ed25519", "sign"], check=True)
         public = Path(home, f"{name}.asc")
         subprocess.run([*gpg, "--armor", "--output", str(public), "--export"], check=True)
-        yield Signer(home, f"{name}@test", public)
-        subprocess.run(["gpgconf", "--homedir", home, "--kill", "all"], check=True)
+        try:
+            yield Signer(home, f"{name}@test", public)
+        finally:
+            subprocess.run(["gpgconf", "--homedir", home, "--kill", "all"], check=True)
 
 
 class Depot:
