@@ -31,7 +31,16 @@ def test_it_is_unprivileged_with_a_map_of_its_own(host: Host) -> None:
 def test_base_and_layers_cannot_be_written(host: Host) -> None:
     for path in ("/usr/strata", "/etc/strata", "/strata/sysext/nginx/usr/strata"):
         assert host.run(f"incus exec --project strata web1 -- touch {path}").rc != 0
-    assert host.run("incus exec --project strata web1 -- mount -o remount,bind,rw /usr").rc != 0
+
+
+def test_root_inside_cannot_make_a_mapped_layer_writable(host: Host) -> None:
+    assert host.run("incus exec --project strata web1 -- mount -o remount,bind,rw /strata/sysext/nginx").rc != 0
+
+
+def test_the_merged_tree_stays_unwritable_when_it_is_remounted(host: Host) -> None:
+    # The merge is a mount of the appliance's own, with nowhere to write to.
+    host.run("incus exec --project strata web1 -- mount -o remount,bind,rw /usr")
+    assert host.run("incus exec --project strata web1 -- touch /usr/strata").rc != 0
 
 
 def test_its_state_is_a_volume(host: Host) -> None:

@@ -16,7 +16,7 @@ DEPOT = "/var/lib/strata/depot"
 def test_it_offers_the_vendors_apps_and_nothing_else(host: Host) -> None:
     refs = host.check_output(f"ostree --repo={DEPOT}/repo refs").split()
     assert "app/nginx/stable" in refs
-    assert all(ref.startswith("app/") for ref in refs)
+    assert all(ref.rpartition(":")[2].startswith("app/") for ref in refs)
 
 
 def test_it_answers_over_http_on_one_address(host: Host) -> None:
