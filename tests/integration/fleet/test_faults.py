@@ -147,8 +147,8 @@ def test_engine_stopped(fleet: Fleet, ready: Nodes, moment: str) -> None:
     finally:
         node.start_engine()
     assert ran.returncode != 0, ran.output
-    assert name in ran.output
-    assert "Traceback" not in ran.output
+    assert name in ran.output, ran.output
+    assert "Traceback" not in ran.output, ran.output
     converges(fleet, node, name)
 
 
