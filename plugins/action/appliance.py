@@ -36,7 +36,11 @@ class ActionModule(ActionBase):
             return {"changed": False, "files": shown}
         return self._execute_module(
             module_name="strata.fleet.appliance",
-            module_args={**arguments, "appliances": appliances},
+            module_args={
+                **arguments,
+                "appliances": [{**item, "files": without_secrets(item.get("files", []))} for item in appliances],
+                "secrets": {item["name"]: secrets_of(item.get("files", [])) for item in appliances},
+            },
             task_vars=task_vars,
         )
 
@@ -64,3 +68,8 @@ def render_all(appliances: t.Sequence[Data], manifests: Data, layers: Data, inve
 def without_secrets(files: t.Iterable[Data]) -> list[Data]:
     """Return the files as they may be shown."""
     return [{key: value for key, value in file.items() if key != "secret_text"} for file in files]
+
+
+def secrets_of(files: t.Iterable[Data]) -> Data:
+    """Return what must not be shown, by path. It travels apart: the node's journal shows nested options as they are."""
+    return {file["path"]: file["secret_text"] for file in files if "secret_text" in file}

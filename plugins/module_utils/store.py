@@ -19,7 +19,7 @@ import tempfile
 import typing as t
 from pathlib import Path
 
-from ansible_collections.strata.fleet.plugins.module_utils import config_layer
+from ansible_collections.strata.fleet.plugins.module_utils import config_layer, trees
 from ansible_collections.strata.fleet.plugins.module_utils.errors import BadInput, Conflict, ContentError, DiskFull
 from ansible_collections.strata.fleet.plugins.module_utils.model import Composition, Layer
 from ansible_collections.strata.fleet.plugins.module_utils.ostree import Repo, free_bytes
@@ -156,8 +156,45 @@ class Store:
         self._repo.checkout(layer.commit, str(self.layer_path(layer.commit)))
 
     def verify(self, commits: t.Collection[str]) -> None:
-        """Read the whole store again. Raises ContentError where a file is not what its checksum says."""
-        self._repo.fsck(commits)
+        """Read the whole store again, and compare these versions with what is mapped of them.
+
+        Raises ContentError where a file is not what its checksum says, or where one was added, replaced or removed.
+        """
+        self._forget_damaged(commits)
+        try:
+            self._repo.fsck(commits)
+        except ContentError as error:
+            error.message += (
+                ". Somebody or something changed a file in the store: find out who. Then let go of what is damaged "
+                f"(ostree fsck --delete --repo={self._repo.path}), remove the folders in {self.path}/layers that hold "
+                "it, and run again: it is fetched anew"
+            )
+            raise
+        for commit in sorted(commits):
+            self._compare(commit)
+
+    def _forget_damaged(self, needed: t.Collection[str]) -> None:
+        """Drop versions of which damaged parts were deleted: fsck refuses a repository that has one."""
+        refs = self._repo.refs().items()
+        damaged = [ref for ref, commit in refs if commit not in needed and not self._repo.has_content(commit)]
+        for ref in damaged:
+            self._repo.delete_ref(ref)
+        if damaged:
+            self._repo.prune()
+
+    def _compare(self, commit: str) -> None:
+        fresh = self.layer_path(f".{commit}.fresh")
+        try:
+            self._repo.checkout(commit, str(fresh))
+            place = trees.find_difference(self.layer_path(commit), fresh)
+        finally:
+            shutil.rmtree(fresh, ignore_errors=True)
+        if place:
+            raise ContentError(
+                f"{place} is not as it was signed: somebody or something changed it, find out who. Then remove "
+                f"{self.layer_path(commit)} and run again: it is made anew",
+                commit=commit,
+            )
 
     def unreferenced(self, commits: t.Collection[str]) -> list[str]:
         """Return the checked-out versions that are not among ``commits``."""

@@ -69,6 +69,10 @@ class Transport:
         """
         raw, etag = self.raw(method, path, query=query, body=body, etag=etag, timeout=timeout)
         envelope = json.loads(raw)
+        if envelope.get("type") == "error":  # that an operation failed is answered with status 200
+            code, said = envelope["error_code"], envelope["error"]
+            kind = KINDS.get(code, errors.EngineError)
+            raise kind(f"The engine refused {method} {path} ({code}): {said}", status=code, said=said)
         return Response(envelope.get("metadata"), envelope.get("operation") or "", etag)
 
     def raw(

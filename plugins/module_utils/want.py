@@ -50,6 +50,19 @@ def build(
     return want
 
 
+def with_secrets(items: t.Iterable[Data], secrets: Data) -> list[Data]:
+    """Return the appliances with what their secret files hold, which the module is given by appliance and path."""
+    return [
+        {
+            **item,
+            "files": [
+                {**file, "secret_text": secrets.get(item["name"], {}).get(file["path"])} for file in item["files"]
+            ],
+        }
+        for item in items
+    ]
+
+
 def build_appliance(item: Data, manifests: Data, place: Place) -> Appliance:
     """Return one appliance that should be there."""
     base, app = (manifests[item[kind]["commit"]] for kind in ("base", "app"))

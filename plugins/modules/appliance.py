@@ -86,9 +86,6 @@ options:
             description: What the file holds, with secrets replaced by asterisks.
             type: str
             required: true
-          secret_text:
-            description: What the file really holds, where that differs.
-            type: str
           mode:
             description: The file's mode in octal.
             type: str
@@ -111,6 +108,12 @@ options:
             type: list
             elements: str
             default: []
+  secrets:
+    description:
+      - What the config files that hold secrets really hold, by appliance and path. Filled in on the controller.
+      - Apart from O(appliances), since the node's journal shows nested options as they are.
+    type: dict
+    default: {}
   layers:
     description: The layers of each appliance, as the module M(strata.fleet.store) returns them.
     type: dict
@@ -196,7 +199,6 @@ from ansible_collections.strata.fleet.plugins.module_utils.store import locked
 FILE = {
     "path": {"type": "str", "required": True},
     "text": {"type": "str", "required": True},
-    "secret_text": {"type": "str", "no_log": True},
     "mode": {"type": "str", "required": True},
     "uid": {"type": "int", "required": True},
     "gid": {"type": "int", "required": True},
@@ -221,6 +223,7 @@ APPLIANCE = {
 SPEC = {
     **options.NODE_OPTIONS,
     "appliances": {"type": "list", "elements": "dict", "options": APPLIANCE, "required": True},
+    "secrets": {"type": "dict", "default": {}, "no_log": True},
     "layers": {"type": "dict", "default": {}},
     "manifests": {"type": "dict", "default": {}},
     "remove_state": {"type": "list", "elements": "str", "default": []},
@@ -236,7 +239,9 @@ def work(params: dict[str, t.Any], check_mode: bool) -> runner.Result:
     engine = options.engine_of(params)
     place = plan.Place(str(store), pool, config_layer.read_key(store))
 
-    wanted = want.build(params["appliances"], params["manifests"], place, params["remove_state"])
+    wanted = want.build(
+        want.with_secrets(params["appliances"], params["secrets"]), params["manifests"], place, params["remove_state"]
+    )
     sizes = want.volume_sizes(wanted)
     present = have.read(engine, store, pool, sizes)
     planned = plan.make_plan(wanted, present, place, params["scope"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import socket
 import subprocess
@@ -22,6 +23,8 @@ SETTINGS = {
     "security.nesting": "true",
     "raw.lxc": "lxc.cgroup.devices.allow=a\nlxc.mount.auto = proc:rw sys:rw cgroup:rw\nlxc.cap.drop=",
 }
+# Digest of the image and the keys that a machine was made from.
+MADE_FROM = "user.lab.made-from"
 SSH_PORT = 22
 START_TIMEOUT = 60
 
@@ -64,6 +67,10 @@ def up(outer: Outer, machines: t.Sequence[Machine]) -> None:
     keys.write_known_hosts(outer.lab.machines.values())
     for machine in machines:
         found = outer.engine.find(f"/instances/{machine.name}")
+        if found and found["config"].get(MADE_FROM) != _made_from(outer.lab, machine):
+            # Of an older recipe, or of another checkout with keys of its own.
+            down(outer, [machine])
+            found = None
         if found is None:
             _import_image(outer, machine)
             _create(outer, machine)
@@ -130,10 +137,16 @@ def _create(outer: Outer, machine: Machine) -> None:
         "eth0": {"type": "nic", "network": outer.lab.network, "name": "eth0", "hwaddr": _hardware_address(machine)},
     }
     source = {"type": "image", "alias": machine.image.alias}
-    body = {"name": machine.name, "source": source, "config": SETTINGS, "devices": devices}
+    config = {**SETTINGS, MADE_FROM: _made_from(outer.lab, machine)}
+    body = {"name": machine.name, "source": source, "config": config, "devices": devices}
     outer.engine.create("/instances", body)
     for path, text, mode in _personal_files(outer.lab, machine):
         outer.engine.write_file(machine.name, path, text, mode)
+
+
+def _made_from(lab: Lab, machine: Machine) -> str:
+    parts = [machine.image.alias, *(f"{path}\n{text}" for path, text, _mode in _personal_files(lab, machine))]
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()
 
 
 def _hardware_address(machine: Machine) -> str:
