@@ -9,6 +9,7 @@ from ansible_collections.strata.fleet.tests.integration.fleet import depot as de
 from ansible_collections.strata.fleet.tests.integration.fleet.fleet import (
     STORE,
     Fleet,
+    assert_whole,
     has_changed,
     kill_holder,
     page,
@@ -119,17 +120,29 @@ def test_tampered_on_the_node(fleet: Fleet, ready: Nodes) -> None:
     commit = fleet.depot.publish_app("altered", ballast=1)
     fleet.want("first", node, app="altered")
     fleet.deploy()
-    path = f"{STORE}/layers/{commit}/sysext/usr/share/ballast/0"
-    try:
-        node.run(f"echo not what was signed > {path}")
+    fleet.want("second", node, app="altered")
+    layer = f"{STORE}/layers/{commit}"
+    path = f"{layer}/sysext/usr/share/ballast/0"
+    ways = {
+        f"touch {path}.new": f"rm {path}.new",
+        f"mv {path} {STORE}/kept && cp --preserve {STORE}/kept {path}": f"mv {STORE}/kept {path}",
+        f"chmod 777 {layer}/sysext/usr": f"chmod 755 {layer}/sysext/usr",
+    }
+    for change, undo in ways.items():
+        node.run(change)
         shown = picture(node)
-        fleet.want("second", node, app="altered")
-        fleet.refuse("damaged")
+        fleet.refuse("is not as it was signed", f"Then remove {layer} and run again")
         assert picture(node) == shown
-    finally:
-        node.run(f"ostree --repo={STORE}/repo fsck --delete --quiet; rm -rf {STORE}/layers/{commit}", check=False)
+        node.run(undo)
+    node.run(f"echo not what was signed > {path}")
+    shown = picture(node)
+    fleet.refuse("damaged", f"ostree fsck --delete --repo={STORE}/repo")
+    assert picture(node) == shown
+    # As the message says.
+    node.run(f"ostree fsck --delete --repo={STORE}/repo; rm -r {layer}", check=False)
     fleet.deploy(changed=True)
     assert "version 1-1" in page(node, "it-second")
+    assert_whole(node)
 
 
 def test_depot_gone(fleet: Fleet, ready: Nodes) -> None:
