@@ -108,7 +108,7 @@ def refresh_config(node: Node, appliance: str, args: Args) -> None:
     if args["reload_manager"]:
         _execute(node, appliance, ["systemctl", "daemon-reload"])
     for unit, action in args["units"].items():
-        _execute(node, appliance, ["systemctl", "reload-or-restart" if action == "reload" else "restart", unit])
+        _tell(node, appliance, unit, "reload-or-restart" if action == "reload" else "restart")
     marks.write(node.store, appliance, {})
 
 
@@ -141,6 +141,14 @@ def _update_once(engine: Engine, appliance: str, args: Args) -> None:
         kept = {key: value for key, value in body[part].items() if key not in args[part]}
         body[part] = kept | {key: value for key, value in args[part].items() if value is not None}
     engine.replace(f"/instances/{appliance}", body, etag)
+
+
+def _tell(node: Node, appliance: str, unit: str, action: str) -> None:
+    try:
+        _execute(node, appliance, ["systemctl", action, unit])
+    except EngineError as error:
+        error.message += f"\nLast lines of {unit}:\n{health.unit_log(node.engine, appliance, unit)}"
+        raise
 
 
 def _execute(node: Node, appliance: str, argv: t.Sequence[str]) -> None:

@@ -13,8 +13,8 @@ from pathlib import Path
 from ansible_collections.strata.fleet.plugins.module_utils import config_layer, marks
 from ansible_collections.strata.fleet.plugins.module_utils.engine import Engine
 from ansible_collections.strata.fleet.plugins.module_utils.errors import Absent, BadInput
-from ansible_collections.strata.fleet.plugins.module_utils.instance import COMPOSITION, SIZES, volume_name
-from ansible_collections.strata.fleet.plugins.module_utils.model import Composition, Have, Instance
+from ansible_collections.strata.fleet.plugins.module_utils.instance import SIZES, composition_of, volume_name
+from ansible_collections.strata.fleet.plugins.module_utils.model import Have, Instance
 from ansible_collections.strata.fleet.plugins.module_utils.sizes import parse_size
 
 
@@ -61,11 +61,3 @@ def to_instance(body: t.Mapping[str, t.Any], store: Path) -> Instance:
     files = config_layer.read(store, body["name"], composition.config) if composition else {}
     own_marks = marks.read(store, body["name"])
     return Instance(body["name"], body["status"], body["config"], body["devices"], files, own_marks)
-
-
-def composition_of(config: t.Mapping[str, str], key: str = COMPOSITION) -> Composition | None:
-    """Return what the instance says it is (or was: key PREVIOUS) composed of; None for one that Strata did not make."""
-    try:
-        return Composition.from_data(json.loads(config[key]))
-    except (ValueError, KeyError, TypeError):
-        return None

@@ -9,7 +9,7 @@ import json
 import typing as t
 import uuid
 
-from ansible_collections.strata.fleet.plugins.module_utils.model import Appliance
+from ansible_collections.strata.fleet.plugins.module_utils.model import Appliance, Composition
 
 NAMESPACE = uuid.UUID("6f0e2b54-6a52-4b52-9e0c-6a7d4d2a52c1")
 # Answered with ENOSYS, as by a kernel without them: a bare name would kill the caller, and systemd calls bpf.
@@ -84,6 +84,14 @@ def instance_devices(appliance: Appliance, store: str, pool: str) -> Devices:
 def owned_keys(config: t.Mapping[str, str]) -> Keys:
     """Return the keys of an instance that must be as inventory says."""
     return {key: value for key, value in config.items() if key.startswith(OWNED) or key in (COMPOSITION, SIZES)}
+
+
+def composition_of(config: t.Mapping[str, str], key: str = COMPOSITION) -> Composition | None:
+    """Return what the instance says it is (or was: key PREVIOUS) composed of; None for one that Strata did not make."""
+    try:
+        return Composition.from_data(json.loads(config[key]))
+    except (ValueError, KeyError, TypeError):
+        return None
 
 
 def _mapped(source: str, path: str) -> dict[str, str]:

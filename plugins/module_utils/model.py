@@ -129,6 +129,14 @@ class Have:
     volumes: t.Mapping[str, int]
 
 
+class Place(t.NamedTuple):
+    """Where a node keeps things: the store's folder, the engine's pool, and the key of config digests."""
+
+    store: str
+    pool: str
+    key: bytes
+
+
 class Step(t.NamedTuple):
     """One change: a sentence for a person, and what to call."""
 

@@ -7,9 +7,8 @@ from __future__ import annotations
 
 import typing as t
 
-from ansible_collections.strata.fleet.plugins.module_utils import config_layer, instance
+from ansible_collections.strata.fleet.plugins.module_utils import config_layer, diff, instance
 from ansible_collections.strata.fleet.plugins.module_utils.errors import BadInput
-from ansible_collections.strata.fleet.plugins.module_utils.have import composition_of
 from ansible_collections.strata.fleet.plugins.module_utils.model import (
     LEAST_DISTURBING_FIRST,
     RUNNING,
@@ -17,6 +16,7 @@ from ansible_collections.strata.fleet.plugins.module_utils.model import (
     Composition,
     Have,
     Instance,
+    Place,
     Plan,
     Removal,
     Step,
@@ -28,14 +28,6 @@ LIVE_KEYS = ("limits.", "boot.", "user.")
 LIVE_DEVICES = ("port-", instance.CONFIG_DEVICE)
 
 Change = dict[str, t.Any]
-
-
-class Place(t.NamedTuple):
-    """Where a node keeps things: the store's folder, the engine's pool, and the key of config digests."""
-
-    store: str
-    pool: str
-    key: bytes
 
 
 class Difference(t.NamedTuple):
@@ -70,8 +62,8 @@ def make_plan(want: t.Iterable[Appliance | Removal], have: Have, place: Place, s
         own = _steps_of(item, have, place, scope)
         if own:
             steps += own
-            before[item.name] = _show_instance(have.instances.get(item.name), have)
-            after[item.name] = {} if isinstance(item, Removal) else _show_appliance(item, place)
+            before[item.name] = diff.show_instance(have.instances.get(item.name), have)
+            after[item.name] = {} if isinstance(item, Removal) else diff.show_appliance(item, place)
     return Plan(tuple(steps), before, after)
 
 
@@ -85,7 +77,7 @@ def find_problems(item: Appliance | Removal, have: Have, scope: str = "all") -> 
     """Return a sentence for everything that stands in the way of one appliance."""
     problems = []
     present = have.instances.get(item.name)
-    if present and composition_of(present.config) is None:
+    if present and instance.composition_of(present.config) is None:
         problems.append(
             f"Appliance {item.name}: the engine has an instance of that name which Strata did not make; "
             "rename the appliance, or move that instance out of the project."
@@ -105,7 +97,7 @@ def find_problems(item: Appliance | Removal, have: Have, scope: str = "all") -> 
 
 def _find_config_problems(item: Appliance, present: Instance | None) -> list[str]:
     """Return why a config cannot be put on its own under what the appliance runs: its templates come from the app."""
-    running = composition_of(present.config) if present else None
+    running = instance.composition_of(present.config) if present else None
     if running is None:
         return [f"Appliance {item.name} is not there yet: deploy it before configuring it."]
     changes = [
@@ -270,37 +262,3 @@ def _remove(item: Removal, have: Have) -> list[Step]:
 def _changes(before: t.Mapping[str, t.Any], after: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
     gone = {key: None for key in before if key not in after}
     return gone | {key: value for key, value in after.items() if before.get(key) != value}
-
-
-def _show_appliance(item: Appliance, place: Place) -> dict[str, t.Any]:
-    config = instance.instance_config(item)
-    devices = instance.instance_devices(item, place.store, place.pool)
-    volumes = {instance.volume_name(item.name, volume.name): volume.size for volume in item.volumes}
-    return _show(item.state, config, devices, volumes, config_layer.describe(item.files, place.key))
-
-
-def _show_instance(present: Instance | None, have: Have) -> dict[str, t.Any]:
-    if present is None:
-        return {}
-    volumes = {name: size for name, size in have.volumes.items() if name.startswith(f"{present.name}.")}
-    config = instance.owned_keys(present.config)
-    return _show(
-        "running" if present.status == "Running" else "stopped", config, present.devices, volumes, present.files
-    )
-
-
-def _show(
-    state: str,
-    config: t.Mapping[str, str],
-    devices: t.Mapping[str, t.Mapping[str, str]],
-    volumes: t.Mapping[str, int],
-    files: t.Mapping[str, t.Mapping[str, t.Any]],
-) -> dict[str, t.Any]:
-    """Return the one shape in which an appliance is compared before a person's eyes."""
-    return {
-        "state": state,
-        "config": dict(config),
-        "devices": {name: dict(device) for name, device in devices.items()},
-        "volumes": dict(volumes),
-        "files": {path: {**file, "units": list(file["units"])} for path, file in files.items()},
-    }

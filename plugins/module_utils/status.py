@@ -12,7 +12,7 @@ from pathlib import Path
 
 from ansible_collections.strata.fleet.plugins.module_utils import health, marks
 from ansible_collections.strata.fleet.plugins.module_utils.engine import Engine
-from ansible_collections.strata.fleet.plugins.module_utils.have import composition_of
+from ansible_collections.strata.fleet.plugins.module_utils.instance import composition_of
 
 Body = t.Mapping[str, t.Any]
 Status = dict[str, t.Any]

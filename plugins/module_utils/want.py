@@ -18,11 +18,11 @@ from ansible_collections.strata.fleet.plugins.module_utils.model import (
     ConfigFile,
     Layer,
     Nic,
+    Place,
     Published,
     Removal,
     Volume,
 )
-from ansible_collections.strata.fleet.plugins.module_utils.plan import Place
 
 Data = t.Mapping[str, t.Any]
 

@@ -192,7 +192,16 @@ import typing as t
 from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.strata.fleet.plugins.module_utils import apply, config_layer, have, options, plan, runner, want
+from ansible_collections.strata.fleet.plugins.module_utils import (
+    apply,
+    config_layer,
+    have,
+    model,
+    options,
+    plan,
+    runner,
+    want,
+)
 from ansible_collections.strata.fleet.plugins.module_utils.errors import StrataError
 from ansible_collections.strata.fleet.plugins.module_utils.store import locked
 
@@ -237,7 +246,7 @@ def work(params: dict[str, t.Any], check_mode: bool) -> runner.Result:
     """Want, have, plan, apply, report."""
     store, pool = Path(params["store_path"]), params["pool"]
     engine = options.engine_of(params)
-    place = plan.Place(str(store), pool, config_layer.read_key(store))
+    place = model.Place(str(store), pool, config_layer.read_key(store))
 
     wanted = want.build(
         want.with_secrets(params["appliances"], params["secrets"]), params["manifests"], place, params["remove_state"]

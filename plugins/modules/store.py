@@ -106,7 +106,7 @@ from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.strata.fleet.plugins.module_utils import config_layer, have, options, runner, staging
-from ansible_collections.strata.fleet.plugins.module_utils.instance import COMPOSITION, PREVIOUS
+from ansible_collections.strata.fleet.plugins.module_utils.instance import COMPOSITION, PREVIOUS, composition_of
 from ansible_collections.strata.fleet.plugins.module_utils.model import ABSENT, Composition
 from ansible_collections.strata.fleet.plugins.module_utils.store import Signer, Store, Wish, locked, referenced
 
@@ -129,7 +129,7 @@ def work(params: dict[str, t.Any], check_mode: bool) -> runner.Result:
     """Decide, then fetch and collect."""
     store = Store(params["store_path"], params["url"], [Signer(**signer) for signer in params["trust"]])
     instances = have.read_instances(options.engine_of(params), store.path)
-    running = {name: present for name, item in instances.items() if (present := have.composition_of(item.config))}
+    running = {name: present for name, item in instances.items() if (present := composition_of(item.config))}
     decided = staging.decide(
         store,
         [to_request(item) for item in params["appliances"] if item["state"] != ABSENT],
@@ -165,7 +165,7 @@ def to_request(item: t.Mapping[str, t.Any]) -> staging.Request:
 def list_compositions(instances: t.Mapping[str, t.Any]) -> list[Composition]:
     """Return what every instance runs, and what it ran before its last change."""
     keys = [(item.config, key) for item in instances.values() for key in (COMPOSITION, PREVIOUS)]
-    return [composition for config, key in keys if (composition := have.composition_of(config, key))]
+    return [composition for config, key in keys if (composition := composition_of(config, key))]
 
 
 def find_old_configs(store: Path, instances: t.Mapping[str, t.Any]) -> dict[str, list[str]]:

@@ -63,6 +63,7 @@ from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.strata.fleet.plugins.module_utils import have, model, options, runner
+from ansible_collections.strata.fleet.plugins.module_utils.instance import composition_of
 from ansible_collections.strata.fleet.plugins.module_utils.ostree import Repo
 from ansible_collections.strata.fleet.plugins.module_utils.store import Store, referenced
 
@@ -92,7 +93,7 @@ def find_users(instances: dict[str, model.Instance]) -> dict[str, list[str]]:
     """Return the names of the appliances that run each commit."""
     users: dict[str, list[str]] = {}
     for name, item in sorted(instances.items()):
-        composition = have.composition_of(item.config)
+        composition = composition_of(item.config)
         for commit in referenced([composition] if composition else []):
             users.setdefault(commit, []).append(name)
     return users

@@ -24,11 +24,12 @@ from ansible_collections.strata.fleet.plugins.module_utils.model import (
     Instance,
     Layer,
     Nic,
+    Place,
     Published,
     Removal,
     Volume,
 )
-from ansible_collections.strata.fleet.plugins.module_utils.plan import Place, identity, make_plan
+from ansible_collections.strata.fleet.plugins.module_utils.plan import identity, make_plan
 
 CASES = sorted((Path(__file__).parent / "cases").glob("*.yml"))
 PLACE = Place("/store", "pool", b"key")
