@@ -40,7 +40,7 @@ Description=A page for tests
 User=www-data
 StateDirectory=site
 ExecStart=/usr/bin/perl /usr/lib/site/serve
-ExecReload=/bin/sh -c "kill -HUP ${MAINPID}"
+ExecReload=/bin/sh -c "! grep broken /etc/site/page && kill -HUP ${MAINPID}"
 [Install]
 WantedBy=multi-user.target
 """

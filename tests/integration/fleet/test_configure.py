@@ -179,8 +179,15 @@ def test_a_unit_that_does_not_take_its_config_is_named(fleet: Fleet, ready: Node
     fleet.deploy()
     fleet.want("sick", node, config={"password": ""})
     for playbook in ("configure", "deploy"):
-        fleet.refuse(f"Appliance {name} is not healthy", "site.service", "no password at", playbook=playbook)
+        fleet.refuse(
+            f"Appliance {name} is not healthy", "Last lines of site.service", "no password at", playbook=playbook
+        )
     fleet.want("sick", node, config={"password": "better"})
     assert has_changed(fleet.play("configure"))
+    fleet.want("sick", node, config={"password": "better", "title": "broken"})
+    said = f"Appliance {name}: could not merge the new config"
+    fleet.refuse(said, "Last lines of site.service", "title broken", playbook="configure")
+    fleet.want("sick", node, config={"password": "better", "title": "whole"})
+    assert has_changed(fleet.play("configure"))
     fleet.deploy(changed=False)
-    assert "title untitled" in page(node, name)
+    assert "title whole" in page(node, name)
