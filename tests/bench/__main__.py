@@ -74,17 +74,19 @@ def measure_bytes(bench: fleet.Fleet, server: DepotServer, image_size: int) -> l
 def measure_footprint(bench: fleet.Fleet, image: Path) -> list[Row]:
     """Disk and memory of appliances that run, against instances of the full image."""
     bench.deploy(0, 0)
-    empty = bench.disk_used()
+    empty = bench.pool_used()
     bench.deploy(1, 0)
-    first = bench.disk_used()
+    first = bench.pool_used()
+    # By now the store holds this appliance's base and app, and nothing else.
+    ours_first = first - empty + bench.store_size()
     bench.deploy(CLONES, 0)
-    ours_disk = (bench.disk_used() - first) // (CLONES - 1)
+    ours_disk = (bench.pool_used() - first) // (CLONES - 1)
     ours_memory = bench.memory_per_instance()
     bench.deploy(0, 0)
     with conventional.clones(image, CLONES) as clones:
         theirs_disk, theirs_first, theirs_memory = clones.disk_each, clones.disk_first, clones.memory_each
     return [
-        compare("disk, first appliance (base and app in the store)", first - empty, theirs_first, format_size),
+        compare("disk, first appliance (base and app in the store)", ours_first, theirs_first, format_size),
         compare("disk, each further appliance", ours_disk, theirs_disk, format_size),
         compare(f"memory (PSS), each of {CLONES}", ours_memory, theirs_memory, format_size),
     ]
@@ -105,7 +107,7 @@ def measure_times(bench: fleet.Fleet, most: int) -> list[Row]:
 
 def compare(label: str, ours: float, theirs: float, show: t.Callable[[t.Any], str]) -> Row:
     """Return a row with its ratio."""
-    return label, show(ours), show(theirs), f"{ours / theirs:.3f}" if theirs else ""
+    return label, show(ours), show(theirs), f"{ours / theirs:.2g}" if theirs else ""
 
 
 def seconds(value: float) -> str:

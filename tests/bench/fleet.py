@@ -38,11 +38,14 @@ class Fleet:
         """The same, by one module call an appliance."""
         return self._run("one_by_one.yml", nginx, 0)
 
-    def disk_used(self) -> int:
-        """Return the bytes that pool and store take."""
+    def pool_used(self) -> int:
+        """Return the bytes that the pool takes."""
         os.sync()
-        space = self._engine.read(f"/storage-pools/{NAME}/resources")[0]["space"]["used"]
-        return int(space) + folder_size(Path(STORE))
+        return int(self._engine.read(f"/storage-pools/{NAME}/resources")[0]["space"]["used"])
+
+    def store_size(self) -> int:
+        """Return the bytes that the store takes."""
+        return folder_size(Path(STORE))
 
     def memory_per_instance(self) -> int:
         """Return the mean PSS in bytes of the instances that run."""
