@@ -22,39 +22,6 @@ options:
         which it is checked on the controller.
     type: path
     required: true
-  depot:
-    description: The depot's folder on the host.
-    type: path
-    required: true
-  channel:
-    description: The channel that is to name the version.
-    type: str
-    default: stable
-  sources:
-    description: Where packages come from, instead of the archive in the machine's apt sources.
-    type: list
-    elements: dict
-    default: []
-    suboptions:
-      uris:
-        description: Addresses of the archive.
-        type: list
-        elements: str
-        required: true
-      suites:
-        description: Its suites.
-        type: list
-        elements: str
-        required: true
-      components:
-        description: Its components.
-        type: list
-        elements: str
-        default: [main]
-      signed_by:
-        description: The file on the host with the archive's public key.
-        type: path
-        default: ""
   description:
     description: What O(file) says. Filled in on the controller.
     type: dict
@@ -63,18 +30,8 @@ options:
     type: str
 requirements:
   - mmdebstrap, ostree, gpg and the archive's keyring on the host
-author:
-  - The Strata authors (@strata-fleet)
-attributes:
-  check_mode:
-    description: Tells whether a version would be built. Only then building could show that its content is the same.
-    support: full
-  diff_mode:
-    description: Tells the version before and after.
-    support: full
-  idempotent:
-    description: The same inputs publish nothing new.
-    support: full
+extends_documentation_fragment:
+  - strata.fleet.build
 seealso:
   - module: strata.fleet.app
   - module: strata.fleet.depot
@@ -142,34 +99,17 @@ import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.strata.fleet.plugins.module_utils import bases
-from ansible_collections.strata.fleet.plugins.module_utils.apt import Source
+from ansible_collections.strata.fleet.plugins.module_utils.build_options import BUILD_OPTIONS, read_sources
 from ansible_collections.strata.fleet.plugins.module_utils.depots import Depot, not_yet, report
 from ansible_collections.strata.fleet.plugins.module_utils.errors import BadInput
 from ansible_collections.strata.fleet.plugins.module_utils.runner import Result, run
 
-
-def argument_spec() -> dict[str, t.Any]:
-    source = {
-        "uris": {"type": "list", "elements": "str", "required": True},
-        "suites": {"type": "list", "elements": "str", "required": True},
-        "components": {"type": "list", "elements": "str", "default": ["main"]},
-        "signed_by": {"type": "path", "default": ""},
-    }
-    return {
-        "file": {"type": "path", "required": True},
-        "depot": {"type": "path", "required": True},
-        "channel": {"type": "str", "default": "stable"},
-        "sources": {"type": "list", "elements": "dict", "default": [], "options": source},
-        "description": {"type": "dict"},
-        "init": {"type": "str"},
-    }
-
-
-def read_sources(given: t.Sequence[t.Mapping[str, t.Any]]) -> list[Source]:
-    return [
-        Source(tuple(each["uris"]), tuple(each["suites"]), tuple(each["components"]), each["signed_by"])
-        for each in given
-    ]
+SPEC = {
+    **BUILD_OPTIONS,
+    "file": {"type": "path", "required": True},
+    "description": {"type": "dict"},
+    "init": {"type": "str"},
+}
 
 
 def work(params: dict[str, t.Any], check_mode: bool) -> Result:
@@ -198,7 +138,7 @@ def work(params: dict[str, t.Any], check_mode: bool) -> Result:
 
 
 def main() -> None:
-    run(AnsibleModule(argument_spec=argument_spec(), supports_check_mode=True), work)
+    run(AnsibleModule(argument_spec=SPEC, supports_check_mode=True), work)
 
 
 if __name__ == "__main__":

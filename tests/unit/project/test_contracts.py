@@ -10,7 +10,8 @@ from pathlib import Path
 import jsonschema
 import pytest
 import yaml
-from ansible_collections.strata.fleet.plugins.doc_fragments.node import ModuleDocFragment
+from ansible_collections.strata.fleet.plugins.doc_fragments import build, node
+from ansible_collections.strata.fleet.plugins.module_utils.build_options import BUILD_OPTIONS
 from ansible_collections.strata.fleet.plugins.module_utils.options import NODE_OPTIONS
 from ansible_collections.strata.fleet.plugins.plugin_utils.fleet import DEFAULT_NETWORKS
 
@@ -20,6 +21,7 @@ ROLES = sorted(path.name for path in (CHECKOUT / "roles").iterdir() if path.is_d
 ATTRIBUTES = {"check_mode", "diff_mode", "idempotent"}
 # To leave these undefined has a meaning of its own: what is there stays as it is.
 WITHOUT_DEFAULT = {"engine_https_address"}
+FRAGMENTS: dict[str, t.Any] = {"node": node.ModuleDocFragment, "build": build.ModuleDocFragment}
 
 
 def load(path: str) -> t.Any:
@@ -31,9 +33,8 @@ def read_documentation(module: str) -> dict[str, t.Any]:
     found = importlib.import_module(f"ansible_collections.strata.fleet.plugins.modules.{module}")
     documentation: dict[str, t.Any] = yaml.safe_load(found.DOCUMENTATION)
     for name in documentation.get("extends_documentation_fragment", []):
-        assert name.startswith("strata.fleet.node"), "this test knows one file of fragments"
-        part = name.removeprefix("strata.fleet.node").removeprefix(".") or "documentation"
-        for key, value in yaml.safe_load(getattr(ModuleDocFragment, part.upper())).items():
+        file, _dot, part = name.removeprefix("strata.fleet.").partition(".")
+        for key, value in yaml.safe_load(getattr(FRAGMENTS[file], (part or "documentation").upper())).items():
             if isinstance(value, dict):
                 documentation[key] = {**value, **documentation.get(key, {})}
     return documentation
@@ -44,12 +45,20 @@ def read_specs(role: str) -> dict[str, t.Any]:
     return specs
 
 
-def test_the_fragment_documents_the_options_that_modules_share() -> None:
-    documented = yaml.safe_load(ModuleDocFragment.DOCUMENTATION)["options"]
-    assert {
-        name: {key: value for key, value in option.items() if key != "description"}
+def without_words(documented: dict[str, t.Any]) -> dict[str, t.Any]:
+    """Return documented options in the shape of an argument spec."""
+    return {
+        name: {
+            **{key: value for key, value in option.items() if key not in ("description", "suboptions")},
+            **({"options": without_words(option["suboptions"])} if "suboptions" in option else {}),
+        }
         for name, option in documented.items()
-    } == NODE_OPTIONS
+    }
+
+
+@pytest.mark.parametrize(("fragment", "options"), [("node", NODE_OPTIONS), ("build", BUILD_OPTIONS)])
+def test_fragments_document_the_options_that_modules_share(fragment: str, options: dict[str, t.Any]) -> None:
+    assert without_words(yaml.safe_load(FRAGMENTS[fragment].DOCUMENTATION)["options"]) == options
 
 
 @pytest.mark.parametrize("module", MODULES)
