@@ -87,7 +87,8 @@ def write(store: Path, appliance: str, name: str, files: t.Iterable[ConfigFile],
     for file in files:
         _write_file(root / file.path.lstrip("/"), file)
     _write_file(root / RELEASE, ConfigFile("", "ID=_any\n", "", 0o644, 0, 0, "reboot", ()))
-    (temporary / "files.json").write_text(json.dumps(describe(files, key), indent=1, sort_keys=True))
+    description = json.dumps(describe(files, key), indent=1, sort_keys=True)
+    _write_file(temporary / "files.json", ConfigFile("", description, "", 0o600, 0, 0, "reboot", ()))
     temporary.rename(target)
 
 
@@ -114,6 +115,9 @@ def _write_file(path: Path, file: ConfigFile) -> None:
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(descriptor, "w", encoding="utf-8") as opened:
         opened.write(file.text)
+        opened.flush()
+        # Before the folder gets its name, or a power cut could leave a whole-looking layer of empty files.
+        os.fsync(opened.fileno())
     os.chown(path, file.uid, file.gid)
     path.chmod(file.mode)
 

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import posixpath
 import re
 import typing as t
 
@@ -108,10 +109,13 @@ def volume_sizes(want: t.Iterable[Appliance | Removal]) -> dict[str, int]:
 
 
 def build_file(file: Data) -> ConfigFile:
-    """Return one file of the config layer."""
+    """Return one file of the config layer. Raises BadInput for a path that leads out of it: it comes from a vendor."""
+    path = file["path"]
+    if not path.startswith("/etc/") or posixpath.normpath(path) != path:
+        raise BadInput(f"A config file must have a plain path below /etc, and {path!r} is none: ask the app's vendor.")
     secret = file.get("secret_text")
     return ConfigFile(
-        path=file["path"],
+        path=path,
         text=file["text"] if secret is None else secret,
         shown=file["text"],
         mode=int(file["mode"], 8),

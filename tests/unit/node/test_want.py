@@ -85,3 +85,19 @@ def test_a_secret_is_written_and_not_shown() -> None:
     file = {"path": "/etc/x", "text": "********", "secret_text": "hunter2", "mode": "0640", "uid": 0, "gid": 33}
     made = want.build_file({**file, "on_change": "reload", "units": []})
     assert (made.text, made.shown, made.mode) == ("hunter2", "********", 0o640)
+
+
+FILE = {"text": "shown", "mode": "0640", "uid": 0, "gid": 910, "on_change": "restart", "units": ["a.service"]}
+
+
+@pytest.mark.parametrize(
+    "path", ["/etc/../usr/bin/sh", "/usr/bin/sh", "/etc/./a", "/etc//a", "etc/a", "/etc/a/", "/etc/"]
+)
+def test_a_path_out_of_the_config_layer_is_refused(path: str) -> None:
+    with pytest.raises(BadInput, match="plain path below /etc"):
+        build({"files": [{**FILE, "path": path}]})
+
+
+def test_what_is_written_is_the_secret_and_what_is_shown_is_not() -> None:
+    (file,) = build_appliance({"files": [{**FILE, "path": "/etc/a", "secret_text": "hunter2"}]}).files
+    assert (file.text, file.shown, file.mode, file.gid) == ("hunter2", "shown", 0o640, 910)
