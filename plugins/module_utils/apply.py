@@ -9,12 +9,11 @@ import concurrent.futures
 import typing as t
 from pathlib import Path
 
-from ansible_collections.strata.fleet.plugins.module_utils import config_layer, health, marks
+from ansible_collections.strata.fleet.plugins.module_utils import config_layer, health, marks, skeleton
 from ansible_collections.strata.fleet.plugins.module_utils.engine import Engine
 from ansible_collections.strata.fleet.plugins.module_utils.errors import Changed, EngineError, StrataError
 from ansible_collections.strata.fleet.plugins.module_utils.model import Plan, Step
 
-SKELETON = "strata-skeleton"
 STOP_TIMEOUT = 60
 FIRST_SYSTEMD_WITHOUT_RELOAD = 255  # `systemd-confext refresh --no-reload` is known from here on
 
@@ -87,7 +86,7 @@ def write_config(node: Node, appliance: str, args: Args) -> None:
 
 def create_instance(node: Node, appliance: str, args: Args) -> None:
     """Make the instance from the skeleton image."""
-    source = {"type": "image", "alias": SKELETON}
+    source = {"type": "image", "alias": skeleton.ALIAS}
     body = {"name": appliance, "type": "container", "profiles": [], "source": source, **args}
     node.engine.create("/instances", body)
 
