@@ -8,9 +8,8 @@ from __future__ import annotations
 import typing as t
 
 from ansible.plugins.action import ActionBase
-from ansible_collections.strata.fleet.plugins.module_utils.errors import BadInput, StrataError
-from ansible_collections.strata.fleet.plugins.plugin_utils.config import render_files
 from ansible_collections.strata.fleet.plugins.plugin_utils.inventory import Inventory, failures
+from ansible_collections.strata.fleet.plugins.plugin_utils.render import render_all, to_arguments, without_secrets
 
 Data = dict[str, t.Any]
 
@@ -36,40 +35,6 @@ class ActionModule(ActionBase):
             return {"changed": False, "files": shown}
         return self._execute_module(
             module_name="strata.fleet.appliance",
-            module_args={
-                **arguments,
-                "appliances": [{**item, "files": without_secrets(item.get("files", []))} for item in appliances],
-                "secrets": {item["name"]: secrets_of(item.get("files", [])) for item in appliances},
-            },
+            module_args=to_arguments(arguments, appliances),
             task_vars=task_vars,
         )
-
-
-def render_all(appliances: t.Sequence[Data], manifests: Data, layers: Data, inventory: Inventory) -> list[Data]:
-    """Return the appliances with their ``files``. Raises BadInput for the faults of all of them together."""
-    rendered: list[Data] = []
-    faults: list[str] = []
-    for item in appliances:
-        if item["state"] == "absent":
-            rendered.append({"name": item["name"], "state": "absent"})
-            continue
-        manifest = manifests[layers[item["name"]]["app"]["commit"]]
-        try:
-            files = render_files(item, manifest, inventory.read_config(item["name"]))
-        except StrataError as error:
-            faults.append(error.message)
-        else:
-            rendered.append({**item, **layers[item["name"]], "files": files})
-    if faults:
-        raise BadInput("\n".join(faults))
-    return rendered
-
-
-def without_secrets(files: t.Iterable[Data]) -> list[Data]:
-    """Return the files as they may be shown."""
-    return [{key: value for key, value in file.items() if key != "secret_text"} for file in files]
-
-
-def secrets_of(files: t.Iterable[Data]) -> Data:
-    """Return what must not be shown, by path. It travels apart: the node's journal shows nested options as they are."""
-    return {file["path"]: file["secret_text"] for file in files if "secret_text" in file}

@@ -9,12 +9,13 @@ import concurrent.futures
 import typing as t
 from pathlib import Path
 
-from ansible_collections.strata.fleet.plugins.module_utils import config_layer, health, marks, skeleton
+from ansible_collections.strata.fleet.plugins.module_utils import clock, config_layer, health, marks, skeleton
 from ansible_collections.strata.fleet.plugins.module_utils.engine import Engine
-from ansible_collections.strata.fleet.plugins.module_utils.errors import Changed, EngineError, StrataError
+from ansible_collections.strata.fleet.plugins.module_utils.errors import Changed, EngineError, StrataError, Unreachable
 from ansible_collections.strata.fleet.plugins.module_utils.model import Plan, Step
 
 STOP_TIMEOUT = 60
+HALT_TIMEOUT = 20
 FIRST_SYSTEMD_WITHOUT_RELOAD = 255  # `systemd-confext refresh --no-reload` is known from here on
 
 Args = t.Mapping[str, t.Any]
@@ -52,13 +53,18 @@ def apply(plan: Plan, node: Node, parallel: int) -> list[str]:
 
 def _apply_all(node: Node, steps: t.Sequence[Step], done: list[str]) -> None:
     for step in steps:
-        try:
-            ACTIONS[step.action](node, step.appliance, step.args)
-        except StrataError as error:
-            if step.appliance not in error.message:
-                error.message = f"Appliance {step.appliance}: could not {step.sentence}: {error.message}"
-            raise
+        carry_out(node, step)
         done.append(step.sentence)
+
+
+def carry_out(node: Node, step: Step) -> None:
+    """Do one step. Raises StrataError that names the appliance and the step."""
+    try:
+        ACTIONS[step.action](node, step.appliance, step.args)
+    except StrataError as error:
+        if step.appliance not in error.message:
+            error.message = f"Appliance {step.appliance}: could not {step.sentence}: {error.message}"
+        raise
 
 
 def create_volume(node: Node, _appliance: str, args: Args) -> None:
@@ -70,13 +76,34 @@ def create_volume(node: Node, _appliance: str, args: Args) -> None:
 
 def grow_volume(node: Node, _appliance: str, args: Args) -> None:
     """Make a state volume larger."""
-    path = f"/storage-pools/{node.pool}/volumes/custom/{args['volume']}"
-    node.engine.update(path, {"config": {"size": str(args["size"])}})
+    node.engine.update(_volume_path(node, args), {"config": {"size": str(args["size"])}})
 
 
 def delete_volume(node: Node, _appliance: str, args: Args) -> None:
     """Delete state; only ever planned when asked for by name."""
-    node.engine.delete(f"/storage-pools/{node.pool}/volumes/custom/{args['volume']}")
+    node.engine.delete(_volume_path(node, args))
+
+
+def snapshot_volume(node: Node, _appliance: str, args: Args) -> None:
+    """Keep the state as it is now. One of that name stays as it is: a run that was cut off made it."""
+    path = f"{_volume_path(node, args)}/snapshots"
+    if node.engine.find(f"{path}/{args['snapshot']}") is None:
+        node.engine.create(path, {"name": args["snapshot"]})
+
+
+def restore_volume(node: Node, _appliance: str, args: Args) -> None:
+    """Bring the state back to a snapshot."""
+    node.engine.replace(_volume_path(node, args), {"restore": args["snapshot"]}, "")
+
+
+def delete_snapshot(node: Node, _appliance: str, args: Args) -> None:
+    """Let go of a snapshot."""
+    node.engine.delete(f"{_volume_path(node, args)}/snapshots/{args['snapshot']}")
+
+
+def begin_swap(node: Node, appliance: str, args: Args) -> None:
+    """Write down where the appliance comes from and where it goes, for a run that finds it in between."""
+    marks.update(node.store, appliance, swap={"started": clock.now(), **args}, healthy=None)
 
 
 def write_config(node: Node, appliance: str, args: Args) -> None:
@@ -93,7 +120,7 @@ def create_instance(node: Node, appliance: str, args: Args) -> None:
 
 def update_instance(node: Node, appliance: str, args: Args) -> None:
     """Change keys and devices on what the instance has now; once more where somebody else was faster."""
-    marks.write(node.store, appliance, {"pending": args["pending"]})
+    marks.update(node.store, appliance, pending=args["pending"], healthy=None)
     try:
         _update_once(node.engine, appliance, args)
     except Changed:
@@ -108,17 +135,31 @@ def refresh_config(node: Node, appliance: str, args: Args) -> None:
         _execute(node, appliance, ["systemctl", "daemon-reload"])
     for unit, action in args["units"].items():
         _tell(node, appliance, unit, "reload-or-restart" if action == "reload" else "restart")
-    marks.write(node.store, appliance, {})
+    marks.update(node.store, appliance, pending=None, healthy=None)
 
 
 def start(node: Node, appliance: str, _args: Args) -> None:
-    """Start the instance."""
-    node.engine.set_state(appliance, "start")
+    """Start the instance, if it does not run."""
+    if not _is_running(node, appliance):
+        node.engine.set_state(appliance, "start")
 
 
 def stop(node: Node, appliance: str, _args: Args) -> None:
     """Ask the appliance to shut down and wait until it has."""
     node.engine.set_state(appliance, "stop", STOP_TIMEOUT)
+
+
+def halt(node: Node, appliance: str, _args: Args) -> None:
+    """Have the appliance stopped, whatever state it is in: one that failed may not shut down by itself."""
+    if not _is_running(node, appliance):
+        return
+    try:
+        node.engine.set_state(appliance, "stop", HALT_TIMEOUT)
+    except Unreachable:
+        raise
+    except EngineError:
+        if _is_running(node, appliance):
+            node.engine.kill(appliance)
 
 
 def delete_instance(node: Node, appliance: str, _args: Args) -> None:
@@ -131,7 +172,21 @@ def wait_healthy(node: Node, appliance: str, args: Args) -> None:
     """Wait for health, and remember what was found healthy."""
     check = health.Check(args["health"], args["address"], args["services"])
     health.wait_until_healthy(node.engine, appliance, check, args["timeout"])
-    marks.write(node.store, appliance, {"healthy": args["mark"]})
+    marks.update(node.store, appliance, pending=None, healthy=args["mark"])
+
+
+def settle(node: Node, appliance: str, args: Args) -> None:
+    """See it stay healthy for some time."""
+    check = health.Check(args["health"], args["address"], args["services"])
+    health.stay_healthy(node.engine, appliance, check, args["seconds"])
+
+
+def _volume_path(node: Node, args: Args) -> str:
+    return f"/storage-pools/{node.pool}/volumes/custom/{args['volume']}"
+
+
+def _is_running(node: Node, appliance: str) -> bool:
+    return bool(node.engine.read(f"/instances/{appliance}")[0]["status"] == "Running")
 
 
 def _update_once(engine: Engine, appliance: str, args: Args) -> None:
@@ -163,13 +218,19 @@ ACTIONS: t.Mapping[str, t.Callable[[Node, str, Args], None]] = {
         create_volume,
         grow_volume,
         delete_volume,
+        snapshot_volume,
+        restore_volume,
+        delete_snapshot,
+        begin_swap,
         write_config,
         create_instance,
         update_instance,
         refresh_config,
         start,
         stop,
+        halt,
         delete_instance,
         wait_healthy,
+        settle,
     )
 }

@@ -93,6 +93,11 @@ class Engine:
         """Return one custom volume."""
         return t.cast("Body", self.read(f"/storage-pools/{pool}/volumes/custom/{name}")[0])
 
+    def snapshot_names(self, pool: str, volume: str) -> list[str]:
+        """Return the names of a volume's snapshots, oldest first."""
+        bodies = self.read(f"/storage-pools/{pool}/volumes/custom/{volume}/snapshots", recursion=1)[0]
+        return [str(body["name"]).rpartition("/")[2] for body in sorted(bodies, key=lambda body: body["created_at"])]
+
     def set_state(self, instance: str, action: str, timeout: int = 30) -> None:
         """Start, stop or restart. A stop that is not over after ``timeout`` seconds raises; it is not forced."""
         body = {"action": action, "timeout": timeout, "force": False}

@@ -37,6 +37,11 @@ def read(engine: Engine, store: Path, pool: str, sizes: t.Mapping[str, int]) -> 
     return Have(instances, {name: read_now.get(name, known.get(name, 0)) for name in names})
 
 
+def read_snapshots(engine: Engine, pool: str, volumes: t.Iterable[str]) -> dict[str, list[str]]:
+    """Return the names of the snapshots of these volumes, oldest first."""
+    return {name: engine.snapshot_names(pool, name) for name in volumes}
+
+
 def read_instances(engine: Engine, store: Path) -> dict[str, Instance]:
     """Return the instances by name. Raises BadInput where the engine was not made ready."""
     with _engine_made_ready(engine):

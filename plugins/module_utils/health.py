@@ -18,7 +18,9 @@ from ansible_collections.strata.fleet.plugins.module_utils.errors import EngineE
 BOOT_PROPERTIES = ("SystemState", "UserspaceTimestampMonotonic", "FinishTimestampMonotonic")
 MICROSECONDS = 1_000_000
 BOOTED = ("running", "degraded")
+CONNECT_TIMEOUT = 0.5  # it is one hop away; while an appliance boots, a lost packet is sent again only after a second
 PROBE_TIMEOUT = 3
+UNSETTLED = 5  # seconds in which a settling appliance may recover from a fault
 LOG_LINES = "12"
 
 
@@ -43,6 +45,21 @@ def wait_until_healthy(engine: Engine, name: str, check: Check, timeout: float) 
                 f"Appliance {name} is not healthy{when}: {reason.text}.\n{explain(engine, name, check)}", appliance=name
             )
         time.sleep(0.1)
+
+
+def stay_healthy(engine: Engine, name: str, check: Check, seconds: float) -> None:
+    """Return when the appliance has been seen healthy for so long. Raises Unhealthy when it did not stay so."""
+    begun = time.monotonic()
+    deadline = begun + seconds
+    while (left := deadline - time.monotonic()) > 0:
+        time.sleep(min(1, left))
+        if fault := find_fault(engine, name, check):
+            try:
+                wait_until_healthy(engine, name, check, 0 if fault.is_final else UNSETTLED)
+            except Unhealthy as error:
+                after = time.monotonic() - begun
+                error.message = f"It was healthy for some time and failed within {after:.0f} s. {error.message}"
+                raise
 
 
 class Fault(t.NamedTuple):
@@ -115,8 +132,10 @@ def probe_http(address: str, health: t.Mapping[str, t.Any]) -> str:
     """Return why a GET is not answered with the expected status (200 unless the app says otherwise)."""
     port, path = health["port"], health.get("path", "/")
     expected = health.get("status", http.HTTPStatus.OK)
-    connection = http.client.HTTPConnection(address, port, timeout=PROBE_TIMEOUT)
+    connection = http.client.HTTPConnection(address, port, timeout=CONNECT_TIMEOUT)
     try:
+        connection.connect()
+        connection.sock.settimeout(PROBE_TIMEOUT)
         connection.request("GET", path)
         status = connection.getresponse().status
     except (OSError, http.client.HTTPException) as error:
@@ -129,7 +148,7 @@ def probe_http(address: str, health: t.Mapping[str, t.Any]) -> str:
 def probe_tcp(address: str, port: int) -> str:
     """Return why no connection is accepted."""
     try:
-        with socket.create_connection((address, port), timeout=PROBE_TIMEOUT):
+        with socket.create_connection((address, port), timeout=CONNECT_TIMEOUT):
             return ""
     except OSError as error:
         return f"connect to {address}:{port}: {error}"

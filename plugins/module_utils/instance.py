@@ -81,6 +81,11 @@ def instance_devices(appliance: Appliance, store: str, pool: str) -> Devices:
     return devices
 
 
+def is_layer(device: str) -> bool:
+    """Whether a device maps a layer or state: what changes with the composition."""
+    return device == CONFIG_DEVICE or device.startswith(("base-", "app-", "state-"))
+
+
 def owned_keys(config: t.Mapping[str, str]) -> Keys:
     """Return the keys of an instance that must be as inventory says."""
     return {key: value for key, value in config.items() if key.startswith(OWNED) or key in (COMPOSITION, SIZES)}

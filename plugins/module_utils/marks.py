@@ -5,9 +5,10 @@
 
     <store>/marks/<appliance>.json
 
-``healthy`` is the identity of the composition that last passed its health check; ``pending`` is config that is mapped
-but not merged yet, for a run that died in between. They stand in files because the engine takes up to half a second
-to change a key of one instance among a hundred.
+``healthy`` is the identity of the composition that last passed its health check. ``pending`` is config that is mapped
+but not merged yet, ``swap`` a swap that has not ended, as ``swap.begin`` wrote it: both for a run that died in between.
+``bad`` lists the combinations of base and app that failed here. They stand in files because the engine takes up to half
+a second to change a key of one instance among a hundred.
 """
 
 from __future__ import annotations
@@ -27,12 +28,13 @@ def read(store: Path, appliance: str) -> Marks:
         return {}
 
 
-def write(store: Path, appliance: str, marks: Marks) -> None:
-    """Replace the marks."""
+def update(store: Path, appliance: str, **changes: t.Any) -> None:
+    """Set these marks, and forget those that are None."""
+    kept = {**read(store, appliance), **changes}
     path = _path(store, appliance)
     path.parent.mkdir(exist_ok=True)
     temporary = path.with_suffix(".new")
-    temporary.write_text(json.dumps(marks, sort_keys=True))
+    temporary.write_text(json.dumps({key: mark for key, mark in kept.items() if mark is not None}, sort_keys=True))
     temporary.rename(path)
 
 

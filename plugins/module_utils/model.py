@@ -96,6 +96,8 @@ class Appliance:
     health_timeout: int = 60
     services: tuple[str, ...] = ()
     systemd: int = 255
+    state_schema: str = ""
+    ports: tuple[int, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -123,10 +125,14 @@ class Instance:
 
 @dataclasses.dataclass(frozen=True)
 class Have:
-    """What the engine and the store say: instances by name, sizes in bytes of volumes by name (0: no limit)."""
+    """What the engine and the store say: instances by name, sizes in bytes of volumes by name (0: no limit).
+
+    ``snapshots`` are the names of a volume's snapshots, oldest first, of the volumes that were asked for.
+    """
 
     instances: t.Mapping[str, Instance]
     volumes: t.Mapping[str, int]
+    snapshots: t.Mapping[str, t.Sequence[str]] = dataclasses.field(default_factory=dict)
 
 
 class Place(t.NamedTuple):
@@ -160,3 +166,27 @@ class Plan:
         for step in self.steps:
             grouped.setdefault(step.appliance, []).append(step)
         return grouped
+
+
+@dataclasses.dataclass(frozen=True)
+class Swap:
+    """An appliance on its way from one composition to another, and what takes it ``back`` when that fails.
+
+    ``started`` is '' unless an earlier run began it; one that ``undoes`` takes back what an earlier run did not end.
+    ``watched`` says that the appliance may be serving, so that its interruption can be measured.
+    """
+
+    item: Appliance
+    purpose: str
+    came_from: Composition
+    started: str
+    snapshot: str
+    forward: tuple[Step, ...]
+    back: tuple[Step, ...]
+    undoes: bool
+    watched: bool
+
+    @property
+    def appliance(self) -> str:
+        """The appliance's name."""
+        return self.item.name

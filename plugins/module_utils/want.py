@@ -66,16 +66,30 @@ def with_secrets(items: t.Iterable[Data], secrets: Data) -> list[Data]:
 
 def build_appliance(item: Data, manifests: Data, place: Place) -> Appliance:
     """Return one appliance that should be there."""
-    base, app = (manifests[item[kind]["commit"]] for kind in ("base", "app"))
     files = tuple(build_file(file) for file in item["files"])
     composition = Composition(Layer(**item["base"]), Layer(**item["app"]), config_layer.digest(files, place.key))
+    return _compose(item, composition, manifests, files, build_volumes(item, manifests[composition.app.commit]))
+
+
+def build_former(item: Data, composition: Composition, manifests: Data) -> Appliance:
+    """Return the same appliance in a composition that it had; its config layer is in the store already."""
+    app = manifests[composition.app.commit]
+    declared = {volume["name"] for volume in app["volumes"]}
+    known = {name: size for name, size in item["volumes"].items() if name in declared}
+    return _compose(item, composition, manifests, (), build_volumes({**item, "volumes": known}, app))
+
+
+def _compose(
+    item: Data, composition: Composition, manifests: Data, files: tuple[ConfigFile, ...], volumes: tuple[Volume, ...]
+) -> Appliance:
+    base, app = (manifests[layer.commit] for layer in composition[:2])
     return Appliance(
         name=item["name"],
         state=item["state"],
         composition=composition,
         files=files,
         nics=tuple(Nic(network["network"], network["address"]) for network in item["networks"]),
-        volumes=build_volumes(item, app),
+        volumes=volumes,
         published=tuple(Published(p["address"], p["listen"], p["port"], p["protocol"]) for p in item["published"]),
         memory=item["memory"],
         cpus=item["cpus"],
@@ -84,6 +98,8 @@ def build_appliance(item: Data, manifests: Data, place: Place) -> Appliance:
         health_timeout=item["health_timeout"],
         services=tuple(app["services"]),
         systemd=major_version(base["systemd"]),
+        state_schema=app.get("state_schema", ""),
+        ports=tuple(port["port"] for port in app.get("ports", []) if port.get("protocol", "tcp") == "tcp"),
     )
 
 

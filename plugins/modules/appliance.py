@@ -17,111 +17,6 @@ description:
   - Everything is planned, and refused where it cannot be done, before anything is changed.
   - Values of C(appliance_config) are rendered on the controller by the app's templates and never shown.
 options:
-  appliances:
-    description: The node's appliances, as the module M(strata.fleet.fleet) returns them. Others are left alone.
-    type: list
-    elements: dict
-    required: true
-    suboptions:
-      name:
-        description: The appliance's name.
-        type: str
-        required: true
-      state:
-        description: What it should be. V(absent) removes the instance and keeps its state volumes.
-        type: str
-        choices: [running, stopped, absent]
-        default: running
-      base:
-        description: Name, version and commit of the base. Filled in from O(layers).
-        type: dict
-      app:
-        description: Name, version and commit of the app. Filled in from O(layers).
-        type: dict
-      networks:
-        description: Network cards, as C(network), C(address), C(prefix) and C(gateway).
-        type: list
-        elements: dict
-        default: []
-      volumes:
-        description: Sizes of state volumes in bytes, by the volume's name.
-        type: dict
-        default: {}
-      memory:
-        description: Memory limit in bytes. V(0) sets none.
-        type: int
-        default: 0
-      cpus:
-        description: How many CPUs it may use. V(0) sets no limit.
-        type: int
-        default: 0
-      published:
-        description: Ports of the node, as C(address), C(listen), C(port) and C(protocol).
-        type: list
-        elements: dict
-        default: []
-      autostart:
-        description: Whether it starts with the node.
-        type: bool
-        default: true
-      health:
-        description: A health check in place of the app's own.
-        type: dict
-        default: {}
-      health_timeout:
-        description: Seconds to wait for health.
-        type: int
-        default: 60
-      files:
-        description: The files of the config layer. Filled in by rendering the app's templates on the controller.
-        type: list
-        elements: dict
-        default: []
-        suboptions:
-          path:
-            description: Where the file appears, below C(/etc).
-            type: str
-            required: true
-          text:
-            description: What the file holds, with secrets replaced by asterisks.
-            type: str
-            required: true
-          mode:
-            description: The file's mode in octal.
-            type: str
-            required: true
-          uid:
-            description: The owner's number inside the appliance.
-            type: int
-            required: true
-          gid:
-            description: The group's number inside the appliance.
-            type: int
-            required: true
-          on_change:
-            description: What O(appliances[].files[].units) need when the file changes.
-            type: str
-            choices: [reload, restart, reboot]
-            required: true
-          units:
-            description: The units that read the file.
-            type: list
-            elements: str
-            default: []
-  secrets:
-    description:
-      - What the config files that hold secrets really hold, by appliance and path. Filled in on the controller.
-      - Apart from O(appliances), since the node's journal shows nested options as they are.
-    type: dict
-    default: {}
-  layers:
-    description: The layers of each appliance, as the module M(strata.fleet.store) returns them.
-    type: dict
-    default: {}
-  manifests:
-    description: The manifests of these layers, as the module M(strata.fleet.store) returns them.
-    type: dict
-    default: {}
   remove_state:
     description: Names of absent appliances whose state volumes are to be deleted for good.
     type: list
@@ -134,15 +29,12 @@ options:
     type: str
     choices: [all, config]
     default: all
-  parallel:
-    description: How many appliances are worked on at once.
-    type: int
-    default: 4
   render_only:
     description: Only render and check the config layers, on the controller, and return them with secrets hidden.
     type: bool
     default: false
 extends_documentation_fragment:
+  - strata.fleet.appliance
   - strata.fleet.node
   - strata.fleet.node.attributes
 seealso:
@@ -205,39 +97,11 @@ from ansible_collections.strata.fleet.plugins.module_utils import (
 from ansible_collections.strata.fleet.plugins.module_utils.errors import StrataError
 from ansible_collections.strata.fleet.plugins.module_utils.store import locked
 
-FILE = {
-    "path": {"type": "str", "required": True},
-    "text": {"type": "str", "required": True},
-    "mode": {"type": "str", "required": True},
-    "uid": {"type": "int", "required": True},
-    "gid": {"type": "int", "required": True},
-    "on_change": {"type": "str", "choices": ["reload", "restart", "reboot"], "required": True},
-    "units": {"type": "list", "elements": "str", "default": []},
-}
-APPLIANCE = {
-    "name": {"type": "str", "required": True},
-    "state": {"type": "str", "choices": ["running", "stopped", "absent"], "default": "running"},
-    "base": {"type": "dict"},
-    "app": {"type": "dict"},
-    "networks": {"type": "list", "elements": "dict", "default": []},
-    "volumes": {"type": "dict", "default": {}},
-    "memory": {"type": "int", "default": 0},
-    "cpus": {"type": "int", "default": 0},
-    "published": {"type": "list", "elements": "dict", "default": []},
-    "autostart": {"type": "bool", "default": True},
-    "health": {"type": "dict", "default": {}},
-    "health_timeout": {"type": "int", "default": 60},
-    "files": {"type": "list", "elements": "dict", "options": FILE, "default": []},
-}
 SPEC = {
     **options.NODE_OPTIONS,
-    "appliances": {"type": "list", "elements": "dict", "options": APPLIANCE, "required": True},
-    "secrets": {"type": "dict", "default": {}, "no_log": True},
-    "layers": {"type": "dict", "default": {}},
-    "manifests": {"type": "dict", "default": {}},
+    **options.APPLIANCE_OPTIONS,
     "remove_state": {"type": "list", "elements": "str", "default": []},
     "scope": {"type": "str", "choices": ["all", "config"], "default": "all"},
-    "parallel": {"type": "int", "default": 4},
     "render_only": {"type": "bool", "default": False},
 }
 

@@ -13,8 +13,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from ansible_collections.strata.fleet.plugins.module_utils import config_layer, instance
-from ansible_collections.strata.fleet.plugins.module_utils.apply import ACTIONS
+from ansible_collections.strata.fleet.plugins.module_utils import config_layer, instance, steps
 from ansible_collections.strata.fleet.plugins.module_utils.errors import BadInput
 from ansible_collections.strata.fleet.plugins.module_utils.model import (
     Appliance,
@@ -29,7 +28,7 @@ from ansible_collections.strata.fleet.plugins.module_utils.model import (
     Removal,
     Volume,
 )
-from ansible_collections.strata.fleet.plugins.module_utils.plan import identity, make_plan
+from ansible_collections.strata.fleet.plugins.module_utils.plan import make_plan
 
 CASES = sorted((Path(__file__).parent / "cases").glob("*.yml"))
 PLACE = Place("/store", "pool", b"key")
@@ -85,7 +84,7 @@ def build_instance(data: dict[str, t.Any]) -> Instance:
         "volatile.eth0.hwaddr": "00:16:3e:00:00:01",
         **data.get("config", {}),
     }
-    marks = {"healthy": identity(appliance.composition)} if data.get("healthy", True) else {}
+    marks = {"healthy": steps.identity(appliance.composition)} if data.get("healthy", True) else {}
     marks |= {"pending": data["pending"]} if "pending" in data else {}
     if data.get("foreign"):
         del config[instance.COMPOSITION]
@@ -142,17 +141,6 @@ def test_the_same_want_plans_nothing_after_it_is_there() -> None:
 def test_digests_depend_on_the_nodes_key() -> None:
     files = build_appliance({}).files
     assert config_layer.digest(files, b"one") != config_layer.digest(files, b"two")
-
-
-def test_every_planned_action_can_be_applied() -> None:
-    planned = set()
-    for path in CASES:
-        case = load(path)
-        if "error" not in case:
-            want = [build_want(data) for data in case["want"]]
-            steps = make_plan(want, build_have(case["have"]), PLACE, case.get("scope", "all")).steps
-            planned |= {step.action for step in steps}
-    assert planned == set(ACTIONS)
 
 
 def test_an_appliance_is_frozen() -> None:

@@ -1,0 +1,49 @@
+# Copyright (c) 2026, The Strata authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What became of every swap of an appliance: <store>/history/<appliance>.jsonl, a line of JSON each, the newest last.
+
+It outlives the appliance.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import typing as t
+from pathlib import Path
+
+KEPT = 100  # lines
+
+Record = dict[str, t.Any]
+
+
+def read(store: Path, appliance: str) -> list[Record]:
+    """Return the records of an appliance, the newest last."""
+    try:
+        lines = _path(store, appliance).read_text().splitlines()
+    except FileNotFoundError:
+        return []
+    records = []
+    for line in lines:
+        with contextlib.suppress(json.JSONDecodeError):
+            records.append(json.loads(line))
+    return records
+
+
+def append(store: Path, appliance: str, record: Record) -> None:
+    """Add a record, and let go of the oldest where there are many."""
+    path = _path(store, appliance)
+    path.parent.mkdir(exist_ok=True)
+    lines = [json.dumps(each, sort_keys=True) for each in (*read(store, appliance), record)][-KEPT:]
+    temporary = path.with_suffix(".new")
+    with temporary.open("w") as file:
+        file.write("".join(f"{line}\n" for line in lines))
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.rename(path)
+
+
+def _path(store: Path, appliance: str) -> Path:
+    return store / "history" / f"{appliance}.jsonl"

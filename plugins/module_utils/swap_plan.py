@@ -1,0 +1,268 @@
+# Copyright (c) 2026, The Strata authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""plan, for a patch or a rollback: how appliances get from one composition to another, and back. Pure.
+
+Only what belongs to a composition changes: layers, config and state volumes. Whatever else differs from the inventory
+is left to a deploy.
+"""
+
+from __future__ import annotations
+
+import typing as t
+
+from ansible_collections.strata.fleet.plugins.module_utils import diff, instance, steps
+from ansible_collections.strata.fleet.plugins.module_utils.errors import BadInput
+from ansible_collections.strata.fleet.plugins.module_utils.model import (
+    RUNNING,
+    Appliance,
+    Composition,
+    Have,
+    Instance,
+    Place,
+    Plan,
+    Step,
+    Swap,
+)
+from ansible_collections.strata.fleet.plugins.module_utils.plan import find_problems
+
+PATCH, ROLLBACK = "patch", "rollback"
+SNAPSHOT_PREFIX = "strata-"
+GIVEN_UP = "-given-up"
+OF_A_COMPOSITION = (instance.COMPOSITION, instance.SIZES)
+
+
+class Manner(t.NamedTuple):
+    """How to swap: ``now`` names snapshots (UTC, such as 20261122T171500Z), ``settle`` is in seconds.
+
+    ``keep`` is how many snapshots an appliance keeps; ``restore`` names, by appliance, a snapshot that its state goes
+    back to; with ``keep_state`` a rollback runs on state that a newer version may have changed.
+    """
+
+    now: str
+    purpose: str = PATCH
+    settle: float = 30
+    keep: int = 2
+    restore: t.Mapping[str, str] = {}
+    keep_state: bool = False
+
+
+class Ways(t.NamedTuple):
+    """One appliance as it should be, in the composition that is known to be good, and in the one that it has now."""
+
+    item: Appliance
+    good: Appliance
+    now: Appliance
+
+
+def came_from(present: Instance) -> Composition | None:
+    """Return the composition that an appliance is known to have run well: before a swap that has not ended, or now."""
+    mark = present.marks.get("swap")
+    return Composition.from_data(mark["from"]) if mark else instance.composition_of(present.config)
+
+
+class Course:
+    """Where one appliance stands between the composition that is known to be good and the one that it should have."""
+
+    def __init__(self, way: Ways, have: Have, manner: Manner) -> None:
+        self.item, self.good, self.now = way
+        self.manner = manner
+        self.present = have.instances[self.item.name]
+        self.is_running = self.present.status == "Running"
+        self.mark: t.Mapping[str, t.Any] | None = self.present.marks.get("swap")
+        self.has_moved = self.now.composition[:2] != self.good.composition[:2]
+        self.returns = self.item.composition[:2] == self.good.composition[:2]
+        self.snapshot = f"{SNAPSHOT_PREFIX}{manner.now}"
+        if self.mark and self.has_moved:
+            self.snapshot = self.mark["snapshot"]
+        self.restore = manner.restore.get(self.item.name, "")
+        if self.has_moved and self.returns and self.now.state_schema != self.good.state_schema:
+            self.restore = self.restore or self.snapshot
+
+    def has_arrived(self) -> bool:
+        """Whether the composition is the wanted one. Other config alone is no reason to begin a swap."""
+        length = None if self.mark else 2
+        return self.now.composition[:length] == self.item.composition[:length]
+
+    def is_over(self) -> bool:
+        """Whether nothing is to be done."""
+        return self.has_arrived() and not self.mark and not self.restore
+
+    def previous(self) -> str | None:
+        """Return the key PREVIOUS as it was before the swap, None where there was none."""
+        return self.mark["previous"] if self.mark else self.present.config.get(instance.PREVIOUS)
+
+
+def plan_swaps(ways: t.Iterable[Ways], have: Have, place: Place, manner: Manner) -> list[Swap]:
+    """Return the swaps of the appliances that are not what they should be, or were not yet found well as that.
+
+    Raises BadInput naming everything that cannot be done, before anything is.
+    """
+    ways = tuple(ways)
+    problems = [problem for way in ways for problem in _find_problems(way, have, manner)]
+    if problems:
+        raise BadInput("\n".join(problems))
+    courses = (Course(way, have, manner) for way in ways)
+    return [_plan_swap(course, have, place) for course in courses if not course.is_over()]
+
+
+def to_plan(swaps: t.Sequence[Swap], have: Have, place: Place) -> Plan:
+    """Return the swaps, as they go if nothing fails, in the shape that is reported."""
+    return Plan(
+        tuple(step for swap in swaps for step in swap.forward),
+        {swap.appliance: diff.show_instance(have.instances[swap.appliance], have) for swap in swaps},
+        {swap.appliance: diff.show_appliance(swap.item, place) for swap in swaps},
+    )
+
+
+def _find_problems(way: Ways, have: Have, manner: Manner) -> list[str]:
+    item, good, _now = way
+    problems = find_problems(item, have)
+    restore = manner.restore.get(item.name)
+    volumes = _volumes(good, have)
+    known = _known_snapshots(volumes, have)
+    lacking = [name for name in volumes if restore and restore not in have.snapshots.get(name, ())]
+    if lacking:
+        problems.append(f"Appliance {item.name}: there is no snapshot {restore!r} of {', '.join(lacking)}; {known}.")
+    is_other = manner.purpose == ROLLBACK and item.state_schema != good.state_schema
+    if is_other and not restore and not manner.keep_state:
+        old, new = (f"app {each.composition.app.name} {each.composition.app.version}" for each in (item, good))
+        problems.append(
+            f"Appliance {item.name}: {new} keeps its state as {good.state_schema!r}, {old} as {item.state_schema!r}, "
+            f"and may not be able to read what is there now. Name a snapshot to go back to ({known}), or ask to keep "
+            "the state as it is."
+        )
+    return problems
+
+
+def _known_snapshots(volumes: t.Iterable[str], have: Have) -> str:
+    names = sorted({name for volume in volumes for name in have.snapshots.get(volume, ())})
+    return f"its snapshots are {', '.join(names)}" if names else "it has no snapshot"
+
+
+def _plan_swap(course: Course, have: Have, place: Place) -> Swap:
+    mark = course.mark
+    return Swap(
+        item=course.item,
+        purpose=mark["purpose"] if mark else course.manner.purpose,
+        came_from=course.good.composition,
+        started=mark["started"] if mark else "",
+        snapshot=course.snapshot,
+        forward=tuple(_forward(course, have, place)),
+        back=() if course.returns else tuple(_back(course, have, place)),
+        undoes=course.returns and mark is not None,
+        watched=course.is_running and mark is None,
+    )
+
+
+def _forward(course: Course, have: Have, place: Place) -> list[Step]:
+    item = course.item
+    volumes = _volumes(course.now, have)
+    planned = steps.volume_steps(item, have)
+    stays = course.has_arrived() and not course.restore
+    if not stays:
+        planned += [steps.write_config(item), _begin(course)]
+        planned += [steps.stop(item.name)] if course.is_running else []
+        kept_as = _given_up(course.snapshot) if course.has_moved else course.snapshot
+        if course.restore or not course.has_moved:
+            planned += [_snapshot(item.name, volume, kept_as) for volume in volumes]
+        planned += _restore(item.name, volumes, course.restore, kept_as) if course.restore else []
+        devices = _changed_devices(course.now, item, place)
+        planned.append(_point(item, _changed_keys(course), devices))
+    if item.state == RUNNING:
+        planned += [steps.wait(item)] if stays and course.is_running else steps.start(item)
+        planned.append(_settle(item, course.manner.settle))
+    return planned + _forget_snapshots(course, volumes, have)
+
+
+def _back(course: Course, have: Have, place: Place) -> list[Step]:
+    """Return what takes the appliance back to the composition that was good, from wherever it is by then."""
+    item, good = course.item, course.good
+    volumes = _volumes(good, have)
+    planned = [Step(item.name, "halt", f"stop {item.name}, which failed", {})]
+    if course.restore or len({good.state_schema, item.state_schema, course.now.state_schema}) > 1:
+        kept_as = _given_up(course.snapshot)
+        planned += [_snapshot(item.name, volume, kept_as) for volume in volumes]
+        planned += _restore(item.name, volumes, course.snapshot, kept_as)
+    wanted = instance.instance_config(good)
+    keys = {**{key: wanted[key] for key in OF_A_COMPOSITION}, instance.PREVIOUS: course.previous()}
+    planned.append(_point(good, keys, _changed_devices(item, good, place)))
+    return [*planned, *steps.start(good)]
+
+
+def _restore(name: str, volumes: t.Sequence[str], snapshot: str, kept_as: str) -> list[Step]:
+    return [
+        Step(
+            name,
+            "restore_volume",
+            f"bring {volume} back to snapshot {snapshot}; what was written since is kept as snapshot {kept_as}",
+            {"volume": volume, "snapshot": snapshot},
+        )
+        for volume in volumes
+    ]
+
+
+def _given_up(snapshot: str) -> str:
+    """Return the name under which state is kept that a snapshot replaces. Such a snapshot goes only by hand."""
+    return f"{snapshot}{GIVEN_UP}"
+
+
+def _begin(course: Course) -> Step:
+    mark = {
+        "purpose": course.manner.purpose,
+        "from": course.good.composition.to_data(),
+        "to": course.item.composition.to_data(),
+        "snapshot": course.snapshot,
+        "previous": course.previous(),
+    }
+    base, app, _config = course.item.composition
+    sentence = f"swap {course.item.name} to base {base.name} {base.version} and app {app.name} {app.version}"
+    return Step(course.item.name, "begin_swap", sentence, mark)
+
+
+def _changed_keys(course: Course) -> dict[str, str | None]:
+    wanted, good = (instance.instance_config(each) for each in (course.item, course.good))
+    previous = course.previous() if course.returns else good[instance.COMPOSITION]
+    return {**{key: wanted[key] for key in OF_A_COMPOSITION}, instance.PREVIOUS: previous}
+
+
+def _changed_devices(before: Appliance, after: Appliance, place: Place) -> dict[str, dict[str, str] | None]:
+    old, new = (instance.instance_devices(each, place.store, place.pool) for each in (before, after))
+    gone: dict[str, dict[str, str] | None] = {name: None for name in old if name not in new}
+    return {name: device for name, device in (gone | new).items() if instance.is_layer(name)}
+
+
+def _point(item: Appliance, keys: dict[str, str | None], devices: dict[str, dict[str, str] | None]) -> Step:
+    base, app, _config = item.composition
+    sentence = f"map base {base.name} {base.version} and app {app.name} {app.version} into {item.name}"
+    return Step(item.name, "update_instance", sentence, {"config": keys, "devices": devices, "pending": None})
+
+
+def _snapshot(name: str, volume: str, snapshot: str) -> Step:
+    args = {"volume": volume, "snapshot": snapshot}
+    return Step(name, "snapshot_volume", f"keep the state in {volume} as snapshot {snapshot}", args)
+
+
+def _settle(item: Appliance, seconds: float) -> Step:
+    args = {**steps.wait(item).args, "seconds": seconds}
+    return Step(item.name, "settle", f"see {item.name} stay healthy for {seconds:g} s", args)
+
+
+def _forget_snapshots(course: Course, volumes: t.Iterable[str], have: Have) -> list[Step]:
+    needed = {course.snapshot, course.restore} - {""}
+    planned = []
+    for volume in volumes:
+        names = have.snapshots.get(volume, ())
+        own = [name for name in names if name.startswith(SNAPSHOT_PREFIX) and not name.endswith(GIVEN_UP)]
+        surplus = max(0, len({*own, *needed}) - course.manner.keep)
+        for name in [name for name in own if name not in needed][:surplus]:
+            args = {"volume": volume, "snapshot": name}
+            sentence = f"let go of snapshot {name} of {volume}"
+            planned.append(Step(course.item.name, "delete_snapshot", sentence, args))
+    return planned
+
+
+def _volumes(item: Appliance, have: Have) -> list[str]:
+    """Return the engine's names of an appliance's state volumes, those that are there."""
+    names = (instance.volume_name(item.name, volume.name) for volume in item.volumes)
+    return [name for name in names if name in have.volumes]

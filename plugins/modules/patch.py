@@ -1,0 +1,226 @@
+# Copyright (c) 2026, The Strata authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Swap appliances of a node to other versions, and back where these fail."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: patch
+short_description: Swap appliances of a node to other versions, and back where these fail
+version_added: 0.1.0
+description:
+  - Stops each appliance, keeps its state as a snapshot, maps the base and app that O(layers) names, starts it, waits
+    for health, and sees it stay healthy. One that does not goes back to the composition that it came from.
+  - State stays as it is when an appliance goes back, unless the versions declare different formats of it
+    (C(state_schema)); then the snapshot is brought back, and what was written since is kept as another snapshot.
+  - A combination of base and app that failed is remembered as bad. A swap that was cut off is taken up where it is.
+  - Only layers, config and state volumes change. An appliance that runs the wanted versions is left alone.
+  - The module does not fail when appliances do; RV(outcomes) tells. It fails where the node cannot work at all.
+options:
+  purpose:
+    description:
+      - What the swap is for. A V(rollback) is not tried when the state may be of a newer format than the wanted version
+        can read, unless O(restore) or O(keep_state) says what to do about that.
+    type: str
+    choices: [patch, rollback]
+    default: patch
+  restore:
+    description: Snapshots to bring state back to, by appliance. What was written since is kept as another snapshot.
+    type: dict
+    default: {}
+  keep_state:
+    description: Run the wanted version on the state as it is, whatever the formats are.
+    type: bool
+    default: false
+  settle:
+    description: For how many seconds an appliance must stay healthy.
+    type: float
+    default: 30
+  keep_snapshots:
+    description: How many snapshots of its state an appliance keeps, of those that swaps made.
+    type: int
+    default: 2
+extends_documentation_fragment:
+  - strata.fleet.appliance
+  - strata.fleet.node
+  - strata.fleet.node.attributes
+seealso:
+  - module: strata.fleet.store
+  - module: strata.fleet.appliance
+"""
+
+EXAMPLES = r"""
+- name: Move two appliances of this node to what their channels name now
+  strata.fleet.patch:
+    appliances: "{{ fleet.nodes[inventory_hostname] | selectattr('name', 'in', ['web1', 'web2']) }}"
+    layers: "{{ staged.layers }}"
+    manifests: "{{ staged.manifests }}"
+    settle: 60
+  register: patched
+
+- name: Tell what became of them
+  ansible.builtin.debug:
+    msg: "{{ item.appliance }} {{ item.outcome }} {{ item.reason }}"
+  loop: "{{ patched.outcomes.values() }}"
+  loop_control:
+    label: "{{ item.appliance }}"
+"""
+
+RETURN = r"""
+outcomes:
+  description: What became of each appliance that was swapped, by its name. Empty in check mode.
+  returned: success
+  type: dict
+  contains:
+    appliance:
+      description: The appliance's name.
+      type: str
+    purpose:
+      description: V(patch) or V(rollback), as the run that began the swap had it.
+      type: str
+    outcome:
+      description:
+        - V(patched) or V(reverted) when it runs what was wanted, by O(purpose); V(rolled_back) when it runs what it
+          came from; V(failed) when neither is healthy.
+      type: str
+    from:
+      description: The composition that it came from, with C(base), C(app) and C(config).
+      type: dict
+    to:
+      description: The composition that was wanted.
+      type: dict
+    started:
+      description: When it began, ISO 8601 in UTC.
+      type: str
+    ended:
+      description: When it was over.
+      type: str
+    interruption:
+      description:
+        - The longest time in seconds in which it did not serve, seen from its node over its network by what its health
+          check looks at, every 50 ms. Null where that could not be measured.
+      type: float
+    reason:
+      description: Why it does not run what was wanted.
+      type: str
+    state:
+      description: V(kept), or V(restored) when a snapshot was brought back.
+      type: str
+    snapshot:
+      description: The snapshot of its state before the swap.
+      type: str
+steps:
+  description: What was done, or would be in check mode, a sentence each. What went back is in RV(outcomes).
+  returned: success
+  type: list
+  elements: str
+"""
+
+import typing as t
+from pathlib import Path
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.strata.fleet.plugins.module_utils import (
+    apply,
+    clock,
+    config_layer,
+    have,
+    model,
+    options,
+    runner,
+    swap,
+    swap_plan,
+    want,
+)
+from ansible_collections.strata.fleet.plugins.module_utils.errors import BadInput, StrataError
+from ansible_collections.strata.fleet.plugins.module_utils.instance import composition_of
+from ansible_collections.strata.fleet.plugins.module_utils.ostree import Repo
+from ansible_collections.strata.fleet.plugins.module_utils.store import locked
+
+SPEC = {
+    **options.NODE_OPTIONS,
+    **options.APPLIANCE_OPTIONS,
+    "purpose": {"type": "str", "choices": [swap_plan.PATCH, swap_plan.ROLLBACK], "default": swap_plan.PATCH},
+    "restore": {"type": "dict", "default": {}},
+    "keep_state": {"type": "bool", "default": False},
+    "settle": {"type": "float", "default": 30},
+    "keep_snapshots": {"type": "int", "default": 2},
+}
+
+
+def work(params: dict[str, t.Any], check_mode: bool) -> runner.Result:
+    """Want, have, plan, swap, report."""
+    store, pool = Path(params["store_path"]), params["pool"]
+    engine = options.engine_of(params)
+    place = model.Place(str(store), pool, config_layer.read_key(store))
+
+    items = want.with_secrets(params["appliances"], params["secrets"])
+    present = have.read_instances(engine, store)
+    ways = [find_ways(item, present, params["manifests"], place) for item in items]
+    found = have.read(engine, store, pool, want.volume_sizes(way.item for way in ways))
+    volumes = [name for name in found.volumes if name.partition(".")[0] in {way.item.name for way in ways}]
+    found = model.Have(found.instances, found.volumes, have.read_snapshots(engine, pool, volumes))
+    swaps = swap_plan.plan_swaps(ways, found, place, read_manner(params))
+
+    planned = swap_plan.to_plan(swaps, found, place)
+    outcomes: dict[str, t.Any] = {}
+    if swaps and not check_mode:
+        with locked(str(store)):
+            outcomes = swap.run_swaps(swaps, apply.Node(engine, store, pool, place.key), params["parallel"])
+        check_kept(outcomes, have.read_instances(engine, store))
+    return runner.Result(
+        changed=bool(swaps),
+        steps=[step.sentence for step in planned.steps],
+        before=planned.before,
+        after=planned.after,
+        facts={"outcomes": outcomes},
+    )
+
+
+def find_ways(
+    item: t.Mapping[str, t.Any], present: dict[str, model.Instance], manifests: dict[str, t.Any], place: model.Place
+) -> swap_plan.Ways:
+    """Return an appliance as it should be, as it was well, and as it is now."""
+    name = item["name"]
+    now = composition_of(present[name].config) if name in present else None
+    if now is None:
+        raise BadInput(f"Appliance {name} is not there, or Strata did not make it: deploy it first.", appliance=name)
+    good = swap_plan.came_from(present[name]) or now
+    repo = Repo(f"{place.store}/repo")
+    known = {layer.commit: repo.manifest(layer.commit) for layer in (*now[:2], *good[:2])} | manifests
+    return swap_plan.Ways(
+        want.build_appliance(item, known, place),
+        want.build_former(item, good, known),
+        want.build_former(item, now, known),
+    )
+
+
+def read_manner(params: dict[str, t.Any]) -> swap_plan.Manner:
+    """Return how to swap."""
+    return swap_plan.Manner(
+        now=clock.compact(),
+        purpose=params["purpose"],
+        settle=params["settle"],
+        keep=params["keep_snapshots"],
+        restore=params["restore"],
+        keep_state=params["keep_state"],
+    )
+
+
+def check_kept(outcomes: dict[str, t.Any], present: dict[str, model.Instance]) -> None:
+    """Raise StrataError where the engine does not have what an outcome says."""
+    ends = {swap.PATCHED: "to", swap.REVERTED: "to", swap.ROLLED_BACK: "from"}
+    for name, outcome in outcomes.items():
+        now = composition_of(present[name].config)
+        if outcome["outcome"] in ends and (now is None or now.to_data() != outcome[ends[outcome["outcome"]]]):
+            raise StrataError(f"Appliance {name}: the engine did not keep what was done", outcomes=outcomes)
+
+
+def main() -> None:
+    """Run the module."""
+    runner.run(AnsibleModule(argument_spec=SPEC, supports_check_mode=True), work)
+
+
+if __name__ == "__main__":
+    main()
