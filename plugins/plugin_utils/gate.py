@@ -1,0 +1,201 @@
+# Copyright (c) 2026, The Strata authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Between the batches of a rollout: whether it goes on, and with whom. Pure; the time comes in."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime as dt
+import typing as t
+
+from ansible_collections.strata.fleet.plugins.plugin_utils import batches, verdicts, windows
+from ansible_collections.strata.fleet.plugins.plugin_utils.batches import Service
+
+PATCHED, ROLLED_BACK, FAILED, DEFERRED = "patched", "rolled_back", "failed", "deferred"
+SHOWN = 5  # appliances whose reason stands in a sentence
+THRESHOLD = "100%"
+ADVICE = (
+    "What to do: mend the version, publish it and run again; or try the same version again with "
+    "--extra-vars '{\"patch_retry\": true}'; or put back those that were patched with playbooks/rollback.yml."
+)
+
+Data = dict[str, t.Any]
+Body = t.Mapping[str, t.Any]
+
+
+@dataclasses.dataclass
+class State:
+    """How far a rollout is.
+
+    ``started``: by appliance, the number of the batch that it was started in. ``outcomes``: by appliance, as the module
+    patch returns them. ``deferred``: by appliance, why there was no room for it. ``halted``: why it goes on no further.
+    """
+
+    started: dict[str, int] = dataclasses.field(default_factory=dict)
+    outcomes: dict[str, Data] = dataclasses.field(default_factory=dict)
+    deferred: dict[str, str] = dataclasses.field(default_factory=dict)
+    halted: str = ""
+
+
+class Seen(t.NamedTuple):
+    """What nodes returned since the gate before this one: from module patch, and (where looked at) appliance_info."""
+
+    done: t.Mapping[str, Body]
+    found: t.Mapping[str, Body]
+
+
+def pass_gate(plan: Body, state: State, seen: Seen, number: int, now: dt.datetime) -> dict[str, list[str]]:
+    """Return who is started in batch ``number``, by node; nobody, where the rollout has halted or this is its end.
+
+    Takes what became of the batch before into ``state``. One that was patched and is not healthy any more has failed.
+    """
+    entries = {entry["name"]: entry for entry in plan["appliances"]}
+    _collect(state, entries, seen, number - 1)
+    lost = _look_again(state, entries, seen.found)
+    batch = next((each for each in plan["batches"] if each["number"] == number), None)
+    if not state.halted and number > 1:
+        state.halted = _judge(
+            plan, state, {name for name, begun in state.started.items() if begun == number - 1} | lost
+        )
+    if state.halted or batch is None:
+        return {}
+    if batch["kind"] != "resume":
+        state.halted = _check_window(plan, now)
+    return {} if state.halted else _start(plan, state, seen, batch)
+
+
+def _collect(state: State, entries: t.Mapping[str, Body], seen: Seen, number: int) -> None:
+    for name in [name for name, begun in state.started.items() if begun == number]:
+        entry = entries[name]
+        outcome = seen.done.get(entry["node"], {}).get("outcomes", {}).get(name)
+        state.outcomes[name] = outcome or _conclude(entry, seen)
+
+
+def _conclude(entry: Body, seen: Seen) -> Data:
+    """Return the outcome of an appliance of which its node's module said nothing."""
+    result = seen.done.get(entry["node"], {})
+    info = _info(entry, seen.found)
+    last = (info or {}).get("last_swap") or {}
+    if info and verdicts.is_at(info, entry["to"]) and info["health"] == "healthy" and not info.get("swap"):
+        # Somebody else did it, or a module that outlived its connection.
+        return last if last and verdicts.is_at(last["to"], entry["to"]) else _outcome(entry, PATCHED, "it was there")
+    if result.get("unreachable"):
+        return _outcome(entry, FAILED, f"its node did not answer any more: {result.get('msg', 'no reason given')}")
+    return _outcome(entry, FAILED, f"its node could not work: {result.get('msg', 'no reason given')}")
+
+
+def _outcome(entry: Body, word: str, reason: str) -> Data:
+    layers = {"from": entry["from"], "to": entry["to"]}
+    times = {"started": None, "ended": None, "interruption": None}
+    return {"appliance": entry["name"], "outcome": word, **layers, **times, "reason": reason, "state": "kept"}
+
+
+def _info(entry: Body, found: t.Mapping[str, Body]) -> Body | None:
+    items = found.get(entry["node"], {}).get("appliances", [])
+    return next((item for item in items if item["name"] == entry["name"] and item["base"]), None)
+
+
+def _look_again(state: State, entries: t.Mapping[str, Body], found: t.Mapping[str, Body]) -> set[str]:
+    """Return who was patched well, but is not healthy now."""
+    lost = set()
+    for name, outcome in state.outcomes.items():
+        entry = entries[name]
+        if outcome["outcome"] != PATCHED or entry["node"] not in found:
+            continue
+        info = _info(entry, found)
+        if info is None:
+            state.outcomes[name] = {**outcome, "outcome": FAILED, "reason": "patched, but its node answers no more"}
+            lost.add(name)
+        elif info["health"] == "unhealthy" and entry["wanted"] == "running":
+            reason = f"patched, but not healthy any more: {info['fault']}"
+            state.outcomes[name] = {**outcome, "outcome": FAILED, "reason": reason}
+            lost.add(name)
+    return lost
+
+
+def _judge(plan: Body, state: State, judged: t.Collection[str]) -> str:
+    """Return why the rollout halts after those who are judged, '' where enough of them are patched."""
+    wanted = plan["rollout"].get("threshold", THRESHOLD)
+    words = {name: state.outcomes[name]["outcome"] for name in judged}
+    good = sum(word == PATCHED for word in words.values())
+    if good * 100 >= len(words) * batches.percent(wanted):
+        return ""
+    left = [entry for entry in plan["appliances"] if entry["batch"] and entry["name"] not in state.outcomes]
+    parts = [f"Of the last batch {good} of {len(words)} are patched, {wanted} must be: the rollout halts."]
+    for word, said in ((ROLLED_BACK, "Back on what they ran before"), (FAILED, "Failed")):
+        parts += (
+            [f"{said}: {_list(names, state.outcomes)}."] if (names := [n for n in words if words[n] == word]) else []
+        )
+    parts.append(f"{len(left)} were not touched.")
+    parts.append(ADVICE)
+    return " ".join(parts)
+
+
+def _list(names: t.Iterable[str], outcomes: t.Mapping[str, Body]) -> str:
+    ordered = sorted(names)
+    said = [f"{name} ({first_line(outcomes[name]['reason'])})" for name in ordered[:SHOWN]]
+    return ", ".join(said) + (f" and {len(ordered) - SHOWN} more" if len(ordered) > SHOWN else "")
+
+
+def first_line(text: str) -> str:
+    """Return the first line of a reason, without its full stop."""
+    return (text.strip().splitlines() or ["no reason given"])[0].rstrip(".")
+
+
+def _check_window(plan: Body, now: dt.datetime) -> str:
+    allowed = plan["rollout"].get("windows", [])
+    if windows.is_open(allowed, now):
+        return ""
+    return (
+        f"No maintenance window is open; the next one begins {say_time(windows.next_opening(allowed, now))}. "
+        "What is left stays as it is: run again then."
+    )
+
+
+def say_time(moment: dt.datetime) -> str:
+    """Return a moment for a person: Tue 2026-11-24 22:00 Europe/Berlin."""
+    return f"{moment:%a %Y-%m-%d %H:%M} {getattr(moment.tzinfo, 'key', 'UTC')}"
+
+
+def _start(plan: Body, state: State, seen: Seen, batch: Body) -> dict[str, list[str]]:
+    """Return who of the batch has room to go down now, by node. The others are put off."""
+    entries = {entry["name"]: entry for entry in plan["appliances"]}
+    services = [Service(each["group"], frozenset(each["members"]), each["limit"]) for each in plan["services"]]
+    down = find_down(plan, state, seen.found)
+    # Those that were put off before have their turn where there is room again.
+    names = [*batch["appliances"], *state.deferred]
+    picked = batches.pick(names, len(names), services, down)
+    state.deferred = {name: _no_room(name, services, down) for name in names if name not in picked}
+    members: dict[str, list[str]] = {}
+    for name in picked:
+        state.started[name] = batch["number"]
+        members.setdefault(entries[name]["node"], []).append(name)
+    return members
+
+
+def find_down(plan: Body, state: State, found: t.Mapping[str, Body]) -> dict[str, str]:
+    """Return who does not serve now, and why: as the nodes say, or as the plan and the outcomes do."""
+    down = {entry["name"]: entry["down"] for entry in plan["appliances"] if entry["down"]}
+    for name, outcome in state.outcomes.items():
+        down.pop(name, None)
+        if outcome["outcome"] not in (PATCHED, ROLLED_BACK):
+            down[name] = first_line(outcome["reason"])
+    for entry in plan["appliances"]:
+        if entry["node"] in found and entry["wanted"] == "running":
+            info = _info(entry, found)
+            down.pop(entry["name"], None)
+            if info is None:
+                answered = "appliances" in found[entry["node"]]
+                down[entry["name"]] = "not deployed" if answered else "its node answers no more"
+            elif info["state"] != "running" or info["health"] == "unhealthy":
+                down[entry["name"]] = info["fault"] or info["state"]
+    return down
+
+
+def _no_room(name: str, services: t.Iterable[Service], down: t.Mapping[str, str]) -> str:
+    full = [service for service in services if batches.is_full(service, name, (), down)]
+    if not full:
+        return "its service has no room beside those of its batch"
+    gone = sorted(full[0].members & set(down))
+    return f"{full[0].group} has no room: {', '.join(f'{each} is down ({down[each]})' for each in gone)}"
