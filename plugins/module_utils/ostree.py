@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import configparser
 import hashlib
+import json
 import os
 import pathlib
 import re
@@ -28,6 +29,7 @@ COMMIT = re.compile(r"[0-9a-f]{64}")
 PROBE_TIMEOUT = 15.0
 # A command line carries each value; the kernel takes no single argument of more than 128 KiB.
 LONGEST_VALUE = 120 * 1024
+DELTA_INDEX = "deltas.json"
 # The largest room that ostree itself would leave free is 3 % of the disk, too much of a large one.
 ROOM_LEFT_FREE = "100MB"
 
@@ -45,6 +47,15 @@ def answers(url: str) -> bool:
     except Exception:  # noqa: BLE001  whatever it is (name, route, TLS, status), nothing can be pulled
         return False
     return True
+
+
+def read_index(url: str) -> dict[str, int]:
+    """Return the sizes in bytes of a depot's static deltas, named FROM-TO or -TO; {} where it does not list them."""
+    try:
+        with open_url(f"{url.rstrip('/')}/{DELTA_INDEX}", timeout=PROBE_TIMEOUT) as answer:
+            return t.cast("dict[str, int]", json.loads(answer.read()))
+    except Exception:  # noqa: BLE001  an older depot has none, and it only tells sizes
+        return {}
 
 
 def free_bytes(path: str) -> int:
@@ -161,16 +172,18 @@ class Repo:
     def delete_remote(self, name: str) -> None:
         self._ostree("remote", "delete", "--if-exists", name)
 
-    def pull(self, remote: str, ref_or_commit: str, metadata_only: bool = False) -> str:
+    def pull(self, remote: str, ref_or_commit: str, *, metadata_only: bool = False, deltas: bool = True) -> str:
         """Fetch a version, verified by its signature and every object by its checksum; return the commit.
 
-        Continues where an earlier, cut pull ended. Raises Unreachable, DiskFull or ContentError.
+        ``deltas``: by a static delta where the remote has one. Continues where an earlier, cut pull ended. Raises
+        Unreachable, DiskFull or ContentError.
         """
         url = self.remotes().get(remote, {}).get("url", "")
         facts = {"remote": remote, "ref": ref_or_commit, "url": url}
         if not answers(url):
             raise Unreachable(f"The depot {url!r} did not answer when {ref_or_commit} was to be fetched", **facts)
         options = ["--untrusted", *(["--commit-metadata-only"] if metadata_only else [])]
+        options += [] if deltas else ["--disable-static-deltas"]
         try:
             self._ostree("pull", *options, remote, ref_or_commit)
         except CommandError as error:

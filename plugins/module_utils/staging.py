@@ -50,11 +50,11 @@ class Staging:
         ]
 
 
-def decide(store: Store, requests: t.Sequence[Request], running: t.Mapping[str, Composition], refresh: bool) -> Staging:
+def decide(store: Store, requests: t.Sequence[Request], running: t.Mapping[str, Composition]) -> Staging:
     """Choose a version for every wish, without changing anything.
 
-    An appliance keeps what it runs (``running``, by appliance) unless it asks for another name or version, or
-    ``refresh`` is set: only a patch moves it along its channel. The depot is asked only for what is not in the store.
+    An appliance keeps what it runs (``running``, by appliance) unless it asks for another name or version: only a patch
+    moves it along its channel. The depot is asked only for what is not in the store.
     Raises BadInput or ContentError naming every appliance that cannot be served, Unreachable, or DiskFull.
     """
     chosen: dict[str, dict[str, Found]] = {}
@@ -63,7 +63,7 @@ def decide(store: Store, requests: t.Sequence[Request], running: t.Mapping[str, 
         (request.appliance, wish.kind): current
         for request in requests
         for wish in (request.base, request.app)
-        if (current := _current(store, running.get(request.appliance), wish, refresh))
+        if (current := _current(store, running.get(request.appliance), wish))
     }
     to_ask = {
         wish
@@ -85,6 +85,12 @@ def decide(store: Store, requests: t.Sequence[Request], running: t.Mapping[str, 
         chosen[request.appliance] = layers
     if problems:
         raise BadInput("\n".join(problems))
+    missing = find_missing(store, chosen)
+    return Staging(chosen, missing, is_new=len(kept) < 2 * len(requests))
+
+
+def find_missing(store: Store, chosen: t.Mapping[str, t.Mapping[str, Found]]) -> dict[str, tuple[str, Found]]:
+    """Return what is not in the store, by commit. Raises DiskFull where there is no room for it."""
     missing = {
         found.layer.commit: (kind, found)
         for layers in chosen.values()
@@ -92,7 +98,7 @@ def decide(store: Store, requests: t.Sequence[Request], running: t.Mapping[str, 
         if not store.holds(found.layer.commit)
     }
     store.check_room(found for _kind, found in missing.values())
-    return Staging(chosen, missing, len(kept) < 2 * len(requests))
+    return missing
 
 
 def stage(store: Store, staging: Staging) -> None:
@@ -103,9 +109,9 @@ def stage(store: Store, staging: Staging) -> None:
         store.verify({found.layer.commit for layers in staging.chosen.values() for found in layers.values()})
 
 
-def _current(store: Store, running: Composition | None, wish: Wish, refresh: bool) -> Found | None:
+def _current(store: Store, running: Composition | None, wish: Wish) -> Found | None:
     """Return what the appliance runs, if it is what it asks for."""
-    if running is None or refresh:
+    if running is None:
         return None
     layer = running.base if wish.kind == "base" else running.app
     if layer.name != wish.name or wish.version not in ("", layer.version) or not store.holds(layer.commit):
@@ -121,15 +127,16 @@ def _ask(store: Store, wishes: t.Iterable[Wish], requests: t.Sequence[Request]) 
             try:
                 answers[wish] = store.look_up(catalogue, wish)
             except (ContentError, BadInput) as error:
-                problems.append(f"{_who(wish, requests)}: {error.message}.")
+                problems.append(f"{who(wish, requests)}: {error.message}.")
             except StrataError as error:
-                error.message = f"{_who(wish, requests)}: {error.message}."
+                error.message = f"{who(wish, requests)}: {error.message}."
                 raise
     if problems:
         raise ContentError("\n".join(problems))
     return answers
 
 
-def _who(wish: Wish, requests: t.Iterable[Request]) -> str:
+def who(wish: Wish, requests: t.Iterable[Request]) -> str:
+    """Return the appliances that have this wish, as the beginning of a sentence."""
     names = [request.appliance for request in requests if wish in (request.base, request.app)]
     return f"Appliance {names[0]}" if len(names) == 1 else f"Appliances {', '.join(names)}"

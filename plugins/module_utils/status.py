@@ -10,9 +10,9 @@ import concurrent.futures
 import typing as t
 from pathlib import Path
 
-from ansible_collections.strata.fleet.plugins.module_utils import health, marks
+from ansible_collections.strata.fleet.plugins.module_utils import health, history, marks
 from ansible_collections.strata.fleet.plugins.module_utils.engine import Engine
-from ansible_collections.strata.fleet.plugins.module_utils.instance import composition_of
+from ansible_collections.strata.fleet.plugins.module_utils.instance import PREVIOUS, composition_of
 
 Body = t.Mapping[str, t.Any]
 Status = dict[str, t.Any]
@@ -42,7 +42,9 @@ def _describe(sources: Sources, body: Body, memory: t.Mapping[int, int], check_h
     engine, store, manifests = sources
     state = body.get("state") or {}
     composition = composition_of(body["config"])
+    previous = composition_of(body["config"], PREVIOUS)
     name = body["name"]
+    own_marks = marks.read(store, name)
     is_running = body["status"] == "Running"
     answer: Status = {
         "name": name,
@@ -53,7 +55,11 @@ def _describe(sources: Sources, body: Body, memory: t.Mapping[int, int], check_h
         "config": composition.config if composition else None,
         "memory": memory.get(state.get("pid", 0)),
         "boot_seconds": None,
-        "pending": bool(marks.read(store, name).get("pending")),
+        "pending": bool(own_marks.get("pending")),
+        "previous": {"base": previous.base._asdict(), "app": previous.app._asdict()} if previous else None,
+        "swap": own_marks.get("swap"),
+        "bad": own_marks.get("bad", []),
+        "last_swap": next(reversed(history.read(store, name)), None),
         "health": "not checked",
         "fault": "",
         "look": f"incus exec --project {engine.project} {name} -- sh",

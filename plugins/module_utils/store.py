@@ -19,10 +19,10 @@ import tempfile
 import typing as t
 from pathlib import Path
 
-from ansible_collections.strata.fleet.plugins.module_utils import config_layer, trees
+from ansible_collections.strata.fleet.plugins.module_utils import changes, config_layer, trees
 from ansible_collections.strata.fleet.plugins.module_utils.errors import BadInput, Conflict, ContentError, DiskFull
 from ansible_collections.strata.fleet.plugins.module_utils.model import Composition, Layer
-from ansible_collections.strata.fleet.plugins.module_utils.ostree import Repo, free_bytes
+from ansible_collections.strata.fleet.plugins.module_utils.ostree import Repo, free_bytes, read_index
 from ansible_collections.strata.fleet.plugins.module_utils.sizes import format_size
 
 ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
@@ -55,11 +55,19 @@ class Wish(t.NamedTuple):
 
 
 class Found(t.NamedTuple):
-    """A layer that was decided on."""
+    """A layer that was decided on. ``history`` is what ``changes.read`` returns, None where it was not read yet."""
 
     layer: Layer
     manifest: Manifest
     signer: str
+    history: t.Sequence[t.Mapping[str, t.Any]] | None = None
+
+
+class Transfer(t.NamedTuple):
+    """How a version comes here: its ``bytes`` on the wire (None: not known before), and whether by a static delta."""
+
+    bytes: int | None
+    by_delta: bool
 
 
 class Store:
@@ -71,6 +79,7 @@ class Store:
         self._signers = signers
         self._repo = Repo(f"{path}/repo")
         self._read: dict[str, Found] = {}
+        self._deltas: dict[tuple[str, str], int] | None = None
 
     def prepare(self) -> None:
         """Make the store and its remotes, as far as they are not there."""
@@ -122,7 +131,11 @@ class Store:
                 f"The depot {self.url} offers version {manifest['version']} as {wish.ref}: "
                 "its refs are wrong or were tampered with"
             )
-        return Found(Layer(wish.name, manifest["version"], commit), manifest, signer)
+        return Found(Layer(wish.name, manifest["version"], commit), manifest, signer, changes.read(catalogue, commit))
+
+    def history_of(self, found: Found) -> t.Sequence[t.Mapping[str, t.Any]]:
+        """Return which packages changed in the versions up to this one."""
+        return changes.read(self._repo, found.layer.commit) if found.history is None else found.history
 
     def signer_of(self, wish: Wish) -> str:
         """Return whose key must have signed it. Raises BadInput where nobody may."""
@@ -149,11 +162,34 @@ class Store:
         """Have a version in the store, whole and verified; goes on where an earlier run stopped."""
         layer = found.layer
         if not self._repo.has_content(layer.commit):
-            self._repo.pull(found.signer, layer.commit)
+            self._repo.pull(found.signer, layer.commit, deltas=self.transfer(kind, layer).by_delta)
         # A signature says who made it; only the manifest says what it is.
         self._repo.manifest(layer.commit, kind=kind, name=layer.name)
         self._repo.set_ref(f"held/{kind}/{layer.name}/{layer.version}", layer.commit)
         self._repo.checkout(layer.commit, str(self.layer_path(layer.commit)))
+
+    def transfer(self, kind: str, layer: Layer) -> Transfer:
+        """Return how a version would come here, by the depot's index of its static deltas.
+
+        From nothing, a delta brings everything: where another version is here, file by file is less.
+        """
+        deltas = self._read_deltas()
+        refs = self._repo.refs() if self._repo.exists() else {}
+        held = {commit for commit in refs.values() if self._repo.has_content(commit)}
+        steps = [size for (origin, to), size in deltas.items() if to == layer.commit and origin in held]
+        if steps:
+            return Transfer(min(steps), by_delta=True)
+        is_known = any(ref.startswith(f"held/{kind}/{layer.name}/") for ref in refs)
+        return Transfer(None if is_known else deltas.get(("", layer.commit)), by_delta=not (deltas and is_known))
+
+    def _read_deltas(self) -> dict[tuple[str, str], int]:
+        if self._deltas is None:
+            listed = read_index(self.url)
+            self._deltas = {}
+            for name, size in listed.items():
+                origin, _dash, to = name.rpartition("-")
+                self._deltas[origin, to] = int(size)
+        return self._deltas
 
     def verify(self, commits: t.Collection[str]) -> None:
         """Read the whole store again, and compare these versions with what is mapped of them.

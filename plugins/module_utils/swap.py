@@ -93,12 +93,17 @@ def _go(node: Node, slots: Slots, swap: Swap, done: list[str]) -> tuple[str, str
             return FAILED, error.message  # the node's fault, and nothing else can be done on it now
         except StrataError as error:
             if isinstance(error, Unhealthy) or step.action == "start":
-                _remember_as_bad(node, swap, error.message)
+                _remember_as_bad(node, swap.appliance, swap.item.composition, error.message)
             return _go_back(node, slots, swap, done, error.message)
         done.append(step.action)
     if swap.undoes:
         return ROLLED_BACK, "a run that was cut off had begun this, and now the version is not to be tried any more"
-    return (REVERTED if swap.purpose == ROLLBACK else PATCHED), ""
+    if swap.purpose != ROLLBACK:
+        _forget_as_bad(node, swap.appliance, swap.item.composition)
+        return PATCHED, ""
+    if swap.came_from[:2] != swap.item.composition[:2]:
+        _remember_as_bad(node, swap.appliance, swap.came_from, "rolled back on request")
+    return REVERTED, ""
 
 
 def _go_back(node: Node, slots: Slots, swap: Swap, done: list[str], reason: str) -> tuple[str, str]:
@@ -127,8 +132,8 @@ def _goal(node: Node, swap: Swap) -> Composition:
     return Composition.from_data(mark["to"]) if mark and swap.undoes else swap.item.composition
 
 
-def _remember_as_bad(node: Node, swap: Swap, reason: str) -> None:
-    base, app, _config = swap.item.composition
+def _remember_as_bad(node: Node, appliance: str, composition: Composition, reason: str) -> None:
+    base, app, _config = composition
     found = {
         "base": base.commit,
         "app": app.commit,
@@ -137,9 +142,16 @@ def _remember_as_bad(node: Node, swap: Swap, reason: str) -> None:
         "reason": reason,
         "at": clock.now(),
     }
-    known = marks.read(node.store, swap.appliance).get("bad", [])
-    others = [each for each in known if (each["base"], each["app"]) != (base.commit, app.commit)]
-    marks.update(node.store, swap.appliance, bad=[*others, found])
+    marks.update(node.store, appliance, bad=[*_bad_others(node, appliance, composition), found])
+
+
+def _forget_as_bad(node: Node, appliance: str, composition: Composition) -> None:
+    marks.update(node.store, appliance, bad=_bad_others(node, appliance, composition) or None)
+
+
+def _bad_others(node: Node, appliance: str, composition: Composition) -> list[dict[str, t.Any]]:
+    known = marks.read(node.store, appliance).get("bad", [])
+    return [each for each in known if (each["base"], each["app"]) != (composition.base.commit, composition.app.commit)]
 
 
 def _address(node: Node, swap: Swap) -> str:

@@ -25,6 +25,7 @@ extends_documentation_fragment:
   - strata.fleet.node.read_only
 seealso:
   - module: strata.fleet.appliance
+  - module: strata.fleet.patch
 """
 
 EXAMPLES = r"""
@@ -72,6 +73,21 @@ appliances:
     pending:
       description: Whether a new config layer is mapped but not merged yet.
       type: bool
+    previous:
+      description: C(base) and C(app) before they last changed, null where they never did.
+      type: dict
+    swap:
+      description: A swap that was cut off, with C(from), C(to), C(started) and C(snapshot). Null where there is none.
+      type: dict
+    bad:
+      description:
+        - Combinations of base and app that failed here, with C(base) and C(app) (commits), C(base_version),
+          C(app_version), C(reason) and C(at).
+      type: list
+      elements: dict
+    last_swap:
+      description: What became of the last swap, as M(strata.fleet.patch) returns it. Null where there was none.
+      type: dict
     health:
       description: C(healthy), C(unhealthy) or C(not checked).
       type: str

@@ -13,7 +13,7 @@ description:
   - Decides which version of base and app each appliance runs, fetches what is missing from the depot, verifies
     signatures and content, and checks it out where the engine maps it from.
   - An appliance that exists keeps the versions it runs unless it asks for others by name or version, or O(refresh) is
-    set. A node that has everything contacts nothing.
+    set. Without O(refresh), a node that has everything contacts nothing.
   - Unsigned, wrongly signed or damaged content, an app built for another base, and a disk without room are refused
     before anything is fetched or mapped.
 options:
@@ -48,9 +48,18 @@ options:
     elements: dict
     default: []
   refresh:
-    description: Choose anew what the channels name now, also for appliances that exist.
+    description:
+      - Choose anew, for the appliances that exist, what their channels name now. One that cannot take it stays what it
+        is, and RV(blocked) tells why.
     type: bool
     default: false
+  avoid:
+    description:
+      - With O(refresh), the combinations of base and app that failed anywhere, as M(strata.fleet.appliance_info)
+        returns them. No appliance is moved to one.
+    type: list
+    elements: dict
+    default: []
   collect:
     description: Remove what no appliance of the node needs, for what it runs now or ran before, or for O(appliances).
     type: bool
@@ -89,6 +98,34 @@ layers:
     web1:
       base: {name: debian-13, version: 13.20261122.1, commit: 5f0c...}
       app: {name: nginx, version: 1.26-1, commit: 81aa...}
+blocked:
+  description:
+    - With O(refresh), what appliances do not move to, by appliance. RV(blocked.cause) is V(abi) (the app was built for
+      another OS), V(pin) (the inventory names a version), V(bad) (it failed before) or V(content) (it is missing,
+      unsigned, or not what it says it is).
+  returned: with O(refresh)
+  type: dict
+  sample:
+    web1: {kind: app, name: nginx, version: 1.27-1, vendor: Example, cause: abi, reason: app nginx was built for ...}
+held:
+  description: The same for appliances that move, but not to everything that is new.
+  returned: with O(refresh)
+  type: dict
+fetch:
+  description:
+    - With O(refresh), what is missing here, with C(kind), C(name), C(version), C(commit), C(size) on disk, and C(bytes)
+      on the wire as the depot lists them; null where it comes file by file.
+  returned: with O(refresh)
+  type: list
+  elements: dict
+changes:
+  description:
+    - With O(refresh), the packages that change (C(packages)) and what that mends (C(cves), C(advisories)), by the
+      commits before and after. C(complete) is false where the depot does not tell that far back.
+  returned: with O(refresh)
+  type: dict
+  sample:
+    5f0c...81aa: {packages: [], cves: [CVE-2026-0001], advisories: [], complete: true}
 manifests:
   description: What the chosen versions say of themselves, by commit, without their package lists.
   returned: success
@@ -105,10 +142,11 @@ import typing as t
 from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.strata.fleet.plugins.module_utils import config_layer, have, options, runner, staging
+from ansible_collections.strata.fleet.plugins.module_utils import config_layer, have, moves, options, runner, staging
 from ansible_collections.strata.fleet.plugins.module_utils.instance import COMPOSITION, PREVIOUS, composition_of
-from ansible_collections.strata.fleet.plugins.module_utils.model import ABSENT, Composition
+from ansible_collections.strata.fleet.plugins.module_utils.model import ABSENT, Composition, Instance
 from ansible_collections.strata.fleet.plugins.module_utils.store import Signer, Store, Wish, locked, referenced
+from ansible_collections.strata.fleet.plugins.module_utils.swap_plan import came_from
 
 SIGNER = {
     "name": {"type": "str", "required": True},
@@ -121,6 +159,7 @@ SPEC = {
     "trust": {"type": "list", "elements": "dict", "options": SIGNER, "default": [], "no_log": False},
     "appliances": {"type": "list", "elements": "dict", "default": []},
     "refresh": {"type": "bool", "default": False},
+    "avoid": {"type": "list", "elements": "dict", "default": []},
     "collect": {"type": "bool", "default": False},
 }
 
@@ -129,13 +168,7 @@ def work(params: dict[str, t.Any], check_mode: bool) -> runner.Result:
     """Decide, then fetch and collect."""
     store = Store(params["store_path"], params["url"], [Signer(**signer) for signer in params["trust"]])
     instances = have.read_instances(options.engine_of(params), store.path)
-    running = {name: present for name, item in instances.items() if (present := composition_of(item.config))}
-    decided = staging.decide(
-        store,
-        [to_request(item) for item in params["appliances"] if item["state"] != ABSENT],
-        running,
-        params["refresh"],
-    )
+    decided, facts = decide(params, store, instances)
     needed = referenced(list_compositions(instances)) | set(decided.manifests())
     leftovers = store.unreferenced(needed) if params["collect"] else []
     old_configs = find_old_configs(store.path, instances) if params["collect"] else {}
@@ -143,7 +176,7 @@ def work(params: dict[str, t.Any], check_mode: bool) -> runner.Result:
         changed=bool(decided.missing or leftovers or old_configs),
         steps=[*decided.steps(), *(f"remove version {name[:12]} from the store" for name in leftovers)]
         + [f"remove {len(names)} old config layers of {name}" for name, names in old_configs.items()],
-        facts={"layers": decided.layers(), "manifests": decided.manifests()},
+        facts={"layers": decided.layers(), "manifests": decided.manifests(), **facts},
     )
     result.before, result.after = {"remove": leftovers}, {"fetch": decided.steps()}
     if not check_mode and (result.changed or decided.is_new):
@@ -156,19 +189,47 @@ def work(params: dict[str, t.Any], check_mode: bool) -> runner.Result:
     return result
 
 
+def decide(
+    params: dict[str, t.Any], store: Store, instances: t.Mapping[str, Instance]
+) -> tuple[staging.Staging, dict[str, t.Any]]:
+    """Return which layers each appliance runs, and what is to be told about that."""
+    requests = [to_request(item) for item in params["appliances"] if item["state"] != ABSENT]
+    running = {name: present for name, item in instances.items() if (present := came_from(item))}
+    if not params["refresh"]:
+        return staging.decide(store, requests, running), {}
+    moved = moves.decide_moves(store, requests, running, params["avoid"])
+    fetch = [
+        {
+            "kind": kind,
+            **found.layer._asdict(),
+            "bytes": store.transfer(kind, found.layer).bytes,
+            "size": found.manifest["size"],
+        }
+        for kind, found in moved.staging.missing.values()
+    ]
+    return moved.staging, {
+        "blocked": {name: obstacle._asdict() for name, obstacle in moved.blocked.items()},
+        "held": {name: obstacle._asdict() for name, obstacle in moved.held.items()},
+        "fetch": fetch,
+        "changes": moved.changes,
+    }
+
+
 def to_request(item: t.Mapping[str, t.Any]) -> staging.Request:
     """Return what an appliance, as the module fleet describes it, needs in the store."""
     wishes = [Wish(kind, item[kind]["name"], item[kind]["version"], item[kind]["channel"]) for kind in ("base", "app")]
     return staging.Request(item["name"], *wishes)
 
 
-def list_compositions(instances: t.Mapping[str, t.Any]) -> list[Composition]:
-    """Return what every instance runs, and what it ran before its last change."""
+def list_compositions(instances: t.Mapping[str, Instance]) -> list[Composition]:
+    """Return what every instance runs, what it ran before its last change, and what a swap goes between."""
     keys = [(item.config, key) for item in instances.values() for key in (COMPOSITION, PREVIOUS)]
-    return [composition for config, key in keys if (composition := composition_of(config, key))]
+    swaps = [mark for item in instances.values() if (mark := item.marks.get("swap"))]
+    ends = [Composition.from_data(mark[end]) for mark in swaps for end in ("from", "to")]
+    return ends + [composition for config, key in keys if (composition := composition_of(config, key))]
 
 
-def find_old_configs(store: Path, instances: t.Mapping[str, t.Any]) -> dict[str, list[str]]:
+def find_old_configs(store: Path, instances: t.Mapping[str, Instance]) -> dict[str, list[str]]:
     """Return the config layers that no instance runs or ran before its last change, by appliance."""
     used = {name: {each.config for each in list_compositions({name: item})} for name, item in instances.items()}
     found = config_layer.list_layers(store)

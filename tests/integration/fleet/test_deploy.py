@@ -69,7 +69,7 @@ def test_status(fleet: Fleet, ready: Nodes, tmp_path: Path) -> None:
     assert ":8080/" in row["fault"]
 
 
-def test_channel_moves_only_on_refresh(fleet: Fleet, ready: Nodes) -> None:
+def test_a_channel_that_moves_moves_nothing(fleet: Fleet, ready: Nodes) -> None:
     node = ready[0]
     first = fleet.depot.publish_app("moving", "1-1")
     name = fleet.want("moving", node, app="moving")
@@ -78,7 +78,8 @@ def test_channel_moves_only_on_refresh(fleet: Fleet, ready: Nodes) -> None:
     fleet.deploy(changed=False)
     assert "version 1-1" in page(node, name)
 
-    fleet.deploy("-e", "store_refresh=true", changed=True)
+    fleet.want("moving", node, app="moving", app_version="2-1")
+    fleet.deploy(changed=True)
     assert "version 2-1" in page(node, name)
     config = instance(node, name)["config"]
     assert json.loads(config["user.strata.composition"])["app"]["commit"] == second

@@ -45,7 +45,7 @@ def request(name: str = "web1", base_version: str = "", app_version: str = "", a
 
 
 def fetch(node: Store, *requests: Request, running: dict[str, Composition] | None = None) -> staging.Staging:
-    decided = staging.decide(node, requests or (request(),), running or {}, refresh=False)
+    decided = staging.decide(node, requests or (request(),), running or {})
     node.prepare()
     staging.stage(node, decided)
     return decided
@@ -57,7 +57,7 @@ def running_on(published: dict[str, str]) -> dict[str, Composition]:
 
 
 def test_deciding_writes_nothing(node: Store, published: dict[str, str]) -> None:
-    decided = staging.decide(node, [request()], {}, refresh=False)
+    decided = staging.decide(node, [request()], {})
     assert set(decided.missing) == set(published.values())
     assert not node.path.exists()
 
@@ -71,7 +71,7 @@ def test_what_was_decided_is_there_afterwards(node: Store, published: dict[str, 
 def test_an_appliance_that_runs_asks_nobody(node: Store, published: dict[str, str], depot: Repo) -> None:
     fetch(node)
     pathlib.Path(depot.path).rename(f"{depot.path}.gone")
-    decided = staging.decide(node, [request()], running_on(published), refresh=False)
+    decided = staging.decide(node, [request()], running_on(published))
     assert decided.missing == {}
     assert not decided.is_new
 
@@ -79,33 +79,31 @@ def test_an_appliance_that_runs_asks_nobody(node: Store, published: dict[str, st
 def test_a_version_that_is_held_asks_nobody(node: Store, published: dict[str, str], depot: Repo) -> None:
     fetch(node)
     pathlib.Path(depot.path).rename(f"{depot.path}.gone")
-    decided = staging.decide(node, [request("web2", "1", "1")], {}, refresh=False)
+    decided = staging.decide(node, [request("web2", "1", "1")], {})
     assert decided.layers()["web2"]["app"]["commit"] == published["app"]
 
 
-def test_a_moved_channel_moves_only_on_refresh(
+def test_a_deploy_does_not_follow_a_channel(
     node: Store, published: dict[str, str], publish: Publish, site: conftest.Signer, tree: pathlib.Path
 ) -> None:
     fetch(node)
     (tree / "usr/bin/tool").write_text("tool 2\n")
-    newer = publish(site, "app/tool/2", "app/tool/stable", **{**APP, "version": "2"})
-    stays = staging.decide(node, [request()], running_on(published), refresh=False)
-    moves = staging.decide(node, [request()], running_on(published), refresh=True)
+    publish(site, "app/tool/2", "app/tool/stable", **{**APP, "version": "2"})
+    stays = staging.decide(node, [request()], running_on(published))
     assert stays.layers()["web1"]["app"]["version"] == "1"
-    assert moves.layers()["web1"]["app"] == {"name": "tool", "version": "2", "commit": newer}
 
 
 @pytest.mark.usefixtures("published")
 def test_the_depot_is_gone_while_something_is_missing(node: Store, depot: Repo) -> None:
     pathlib.Path(depot.path).rename(f"{depot.path}.gone")
     with pytest.raises(Unreachable, match=r"Appliance web1: .* did not answer"):
-        staging.decide(node, [request()], {}, refresh=False)
+        staging.decide(node, [request()], {})
 
 
 @pytest.mark.usefixtures("published")
 def test_every_unknown_name_is_named(node: Store) -> None:
     with pytest.raises(ContentError) as caught:
-        staging.decide(node, [request(app="tol"), request("web2", base_version="9")], {}, refresh=False)
+        staging.decide(node, [request(app="tol"), request("web2", base_version="9")], {})
     assert "Appliance web1: app/tol/stable" in caught.value.message
     assert "Appliance web2: base/deb/9" in caught.value.message
 
@@ -114,21 +112,21 @@ def test_an_app_for_another_base_is_refused(node: Store, publish: Publish, site:
     publish(site, "base/deb/stable", **BASE)
     publish(site, "app/tool/stable", **{**APP, "abi": "debian-12"})
     with pytest.raises(BadInput, match="built for debian-12, but base deb 1 is debian-13"):
-        staging.decide(node, [request()], {}, refresh=False)
+        staging.decide(node, [request()], {})
 
 
 def test_one_thing_offered_as_another_is_refused(node: Store, publish: Publish, site: conftest.Signer) -> None:
     publish(site, "base/deb/stable", **BASE)
     publish(site, "app/tool/stable", **{**APP, "name": "other"})
     with pytest.raises(ContentError, match="says that its name is 'other'"):
-        staging.decide(node, [request()], {}, refresh=False)
+        staging.decide(node, [request()], {})
 
 
 def test_a_version_under_another_ones_ref_is_refused(node: Store, publish: Publish, site: conftest.Signer) -> None:
     publish(site, "base/deb/stable", **BASE)
     publish(site, "app/tool/7", **APP)
     with pytest.raises(ContentError, match="offers version 1 as app/tool/7"):
-        staging.decide(node, [request(app_version="7")], {}, refresh=False)
+        staging.decide(node, [request(app_version="7")], {})
 
 
 def test_a_stranger_s_app_is_refused(
@@ -137,7 +135,7 @@ def test_a_stranger_s_app_is_refused(
     publish(site, "base/deb/stable", **BASE)
     publish(stranger, "app/tool/stable", **APP)
     with pytest.raises(ContentError, match=r"Appliance web1: .*not signed by the key of 'site'"):
-        staging.decide(node, [request()], {}, refresh=False)
+        staging.decide(node, [request()], {})
 
 
 def test_a_vendor_s_key_vouches_for_no_base(
@@ -148,20 +146,20 @@ def test_a_vendor_s_key_vouches_for_no_base(
     publish(stranger, "base/deb/stable", **BASE)
     publish(stranger, "app/tool/stable", **APP)
     with pytest.raises(ContentError, match=r"base/deb/stable .*not signed by the key of 'site'"):
-        staging.decide(node, [request()], {}, refresh=False)
+        staging.decide(node, [request()], {})
 
 
 @pytest.mark.usefixtures("published")
 def test_nobody_vouches(tmp_path: pathlib.Path, depot: Repo) -> None:
     with pytest.raises(ContentError, match="No key may vouch for app/tool"):
-        staging.decide(Store(str(tmp_path / "n"), f"file://{depot.path}", []), [request()], {}, refresh=False)
+        staging.decide(Store(str(tmp_path / "n"), f"file://{depot.path}", []), [request()], {})
 
 
 def test_no_room_is_said_before_anything_is_fetched(node: Store, publish: Publish, site: conftest.Signer) -> None:
     publish(site, "base/deb/stable", **{**BASE, "size": 2**60})
     publish(site, "app/tool/stable", **APP)
     with pytest.raises(DiskFull, match="are free: make room"):
-        staging.decide(node, [request()], {}, refresh=False)
+        staging.decide(node, [request()], {})
     assert not node.path.exists()
 
 
@@ -177,7 +175,7 @@ def test_a_cut_checkout_is_made_again(node: Store, published: dict[str, str]) ->
     path = node.layer_path(published["app"])
     path.rename(path.with_name(f".{path.name}.unfinished"))
     assert not node.holds(published["app"])
-    staging.stage(node, staging.decide(node, [request()], {}, refresh=False))
+    staging.stage(node, staging.decide(node, [request()], {}))
     assert node.holds(decided.chosen["web1"]["app"].layer.commit)
 
 
