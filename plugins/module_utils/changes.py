@@ -4,9 +4,9 @@
 """What changed from version to version: in the commit's metadata, and between any two of them.
 
 A history is a list, newest first, of ``{"version", "from", "packages"}``: what made this version another one than
-``from``. Each of its packages is ``{"name", "source", "from", "to", "cves", "advisories", "changes"}``, where ``from`` or
-``to`` is None for one that came or went, ``changes`` are lines of the package's own changelog, and a ``note`` tells why
-there are none or not all.
+``from``. Each of its packages is ``{"name", "source", "from", "to", "cves", "advisories", "changes"}``: ``from`` or
+``to`` is None for one that came or went, ``changes`` are lines of the package's own changelog, and a ``note`` tells
+why there are none or not all.
 """
 
 from __future__ import annotations

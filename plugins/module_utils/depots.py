@@ -12,13 +12,13 @@ import fnmatch
 import json
 import os
 import pathlib
-import re
 import typing as t
 
 from ansible_collections.strata.fleet.plugins.module_utils import command, manifests
 from ansible_collections.strata.fleet.plugins.module_utils.errors import BadInput, ContentError
 from ansible_collections.strata.fleet.plugins.module_utils.ostree import Repo
 from ansible_collections.strata.fleet.plugins.module_utils.runner import Result
+from ansible_collections.strata.fleet.plugins.module_utils.versions import is_version, version_order
 
 # From how many earlier versions a node can come by a static delta.
 DELTA_STEPS = 2
@@ -241,15 +241,6 @@ def plan_mirror(mirror: Mirror, published: t.Mapping[str, str], present: t.Mappi
 
 def matches(ref: str, patterns: t.Sequence[str]) -> bool:
     return ref.count("/") == 2 and any(fnmatch.fnmatchcase(ref, pattern) for pattern in patterns)  # noqa: PLR2004
-
-
-def is_version(word: str) -> bool:
-    """Versions begin with a digit, channels with a letter."""
-    return word[:1].isdigit()
-
-
-def version_order(version: str) -> list[tuple[int, str]]:
-    return [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"(\d+)", version)]
 
 
 def plan_prune(refs: t.Mapping[str, str], keep: int) -> list[str]:

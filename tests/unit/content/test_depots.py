@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import pytest
-from ansible_collections.strata.fleet.plugins.module_utils import depots
+from ansible_collections.strata.fleet.plugins.module_utils import depots, versions
 from ansible_collections.strata.fleet.plugins.module_utils.errors import ContentError
 from ansible_collections.strata.fleet.plugins.module_utils.sbom import Package, cyclonedx
 
@@ -19,7 +19,7 @@ def test_prune_keeps_the_newest_and_what_channels_name() -> None:
     ("word", "answer"), [("1.26-1", True), ("13.20261122.1", True), ("stable", False), ("v2", False)]
 )
 def test_versions_begin_with_a_digit(word: str, answer: bool) -> None:
-    assert depots.is_version(word) is answer
+    assert versions.is_version(word) is answer
 
 
 def test_mirror_takes_what_is_new() -> None:
