@@ -12,7 +12,8 @@ import typing as t
 from ansible_collections.strata.fleet.plugins.plugin_utils import batches, verdicts, windows
 from ansible_collections.strata.fleet.plugins.plugin_utils.batches import Service
 
-PATCHED, ROLLED_BACK, FAILED, DEFERRED = "patched", "rolled_back", "failed", "deferred"
+PATCHED, REVERTED, ROLLED_BACK, FAILED = "patched", "reverted", "rolled_back", "failed"
+GOOD = (PATCHED, REVERTED)  # the second is the end of a rollback that was cut short
 SHOWN = 5  # appliances whose reason stands in a sentence
 THRESHOLD = "100%"
 ADVICE = (
@@ -101,7 +102,7 @@ def _look_again(state: State, entries: t.Mapping[str, Body], found: t.Mapping[st
     lost = set()
     for name, outcome in state.outcomes.items():
         entry = entries[name]
-        if outcome["outcome"] != PATCHED or entry["node"] not in found:
+        if outcome["outcome"] not in GOOD or entry["node"] not in found:
             continue
         info = _info(entry, found)
         if info is None:
@@ -118,7 +119,7 @@ def _judge(plan: Body, state: State, judged: t.Collection[str]) -> str:
     """Return why the rollout halts after those who are judged, '' where enough of them are patched."""
     wanted = plan["rollout"].get("threshold", THRESHOLD)
     words = {name: state.outcomes[name]["outcome"] for name in judged}
-    good = sum(word == PATCHED for word in words.values())
+    good = sum(word in GOOD for word in words.values())
     if good * 100 >= len(words) * batches.percent(wanted):
         return ""
     left = [entry for entry in plan["appliances"] if entry["batch"] and entry["name"] not in state.outcomes]
@@ -179,7 +180,7 @@ def find_down(plan: Body, state: State, found: t.Mapping[str, Body]) -> dict[str
     down = {entry["name"]: entry["down"] for entry in plan["appliances"] if entry["down"]}
     for name, outcome in state.outcomes.items():
         down.pop(name, None)
-        if outcome["outcome"] not in (PATCHED, ROLLED_BACK):
+        if outcome["outcome"] not in (*GOOD, ROLLED_BACK):
             down[name] = first_line(outcome["reason"])
     for entry in plan["appliances"]:
         if entry["node"] in found and entry["wanted"] == "running":

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib.util
+import json
 import typing as t
 
 from ansible.errors import AnsibleActionFail
@@ -14,22 +15,31 @@ from ansible.template import Templar
 from ansible_collections.strata.fleet.plugins.module_utils.errors import BadInput, StrataError
 
 LIBRARIES = ("jsonschema", "netaddr", "rich")
+PACKAGES = {"debian": "python-debian"}  # where pip has a library under another name
 SECRET_VARIABLE = "appliance_config"  # noqa: S105 - the name of a variable
 
 
 @contextlib.contextmanager
-def failures() -> t.Iterator[None]:
-    """Turn a StrataError into the task's failure, with its facts. Refuses a controller that lacks a Python library."""
+def failures(*libraries: str) -> t.Iterator[None]:
+    """Turn a StrataError into the task's failure, with its facts.
+
+    Refuses a controller that lacks a Python library; ``libraries`` are those that only this plugin needs.
+    """
     try:
-        require_libraries()
+        require_libraries([*LIBRARIES, *libraries])
         yield
     except StrataError as error:
         raise AnsibleActionFail(error.message, result={"error": type(error).__name__, **error.facts}) from error
 
 
-def require_libraries() -> None:
-    """Raise BadInput where the controller's Python lacks what the plugins need."""
-    missing = [name for name in LIBRARIES if importlib.util.find_spec(name) is None]
+def plain(data: t.Any) -> t.Any:
+    """Return the data in Python's own types: libraries that ask for a type do not know those of Ansible."""
+    return json.loads(json.dumps(data))
+
+
+def require_libraries(libraries: t.Iterable[str]) -> None:
+    """Raise BadInput where the controller's Python lacks one of these."""
+    missing = [PACKAGES.get(name, name) for name in libraries if importlib.util.find_spec(name) is None]
     if missing:
         raise BadInput(f"The controller's Python lacks {', '.join(missing)}: pip install {' '.join(missing)}.")
 
@@ -48,6 +58,10 @@ class Inventory:
     def members(self, group: str) -> list[str]:
         """Return the hosts of a group, [] where there is no such group."""
         return list(self._task_vars["groups"].get(group, []))
+
+    def groups(self) -> dict[str, list[str]]:
+        """Return the hosts of every group."""
+        return {group: list(hosts) for group, hosts in self._task_vars["groups"].items()}
 
     def read(self, host: str, prefix: str) -> dict[str, t.Any]:
         """Return a host's variables that begin with ``prefix``, without what may hold secrets."""

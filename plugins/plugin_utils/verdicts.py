@@ -123,12 +123,21 @@ def describe(case: Case, verdict: Verdict, usual: float | None) -> Data:
         "from": layers_of(origin),
         "to": layers_of(target) if is_changing else None,
         "moves": moved,
+        "held": case.staged.get("held", {}).get(case.want["name"], {}).get("reason", "") if is_changing else "",
+        "earlier": find_earlier(case) if verdict.verdict == CURRENT else None,
         "why": [*([_resumed(swap)] if swap else []), *(_why(case, kind, key) for kind, key in moved.items())],
         "interruption": seconds,
         "interruption_from": source,
         "down": find_down(case),
         "batch": None,
     }
+
+
+def find_earlier(case: Case) -> Data | None:
+    """Return the outcome of the patch that brought an appliance to where it is to be, None where none did."""
+    last = (case.info or {}).get("last_swap") or {}
+    is_it = last.get("outcome") == "patched" and is_at(last["to"], t.cast("Body", case.target))
+    return dict(last) if is_it else None
 
 
 def layers_of(entry: Body | None) -> Data | None:

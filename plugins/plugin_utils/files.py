@@ -1,0 +1,27 @@
+# Copyright (c) 2026, The Strata authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Files that the controller keeps."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+
+from ansible_collections.strata.fleet.plugins.module_utils.errors import BadInput
+
+
+def write(path: Path, text: str) -> None:
+    """Have the text in the file, all of it or nothing. Raises BadInput where that is not possible."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile("w", encoding="utf-8", dir=path.parent, prefix=".", delete=False) as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+            # As any file of this user, not only for their own eyes as a temporary one is.
+            os.fchmod(file.fileno(), 0o644)
+        Path(file.name).replace(path)
+    except OSError as error:
+        raise BadInput(f"{path} cannot be written: {error.strerror}", path=str(path)) from error
