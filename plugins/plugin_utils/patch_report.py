@@ -142,8 +142,13 @@ def _say_blocked(plan: Body) -> list[str]:
     entries = {entry["name"]: entry for entry in plan["appliances"]}
     lines = []
     for vendor, names in plan["blocked"].items():
+        reasons: dict[tuple[str, str], list[str]] = {}
+        for name in names:
+            reasons.setdefault((entries[name]["cause"], first_line(entries[name]["reason"])), []).append(name)
         lines.append(f"Blocked, {vendor} to mend:")
-        lines += [f"  {name} ({entries[name]['cause']}): {first_line(entries[name]['reason'])}" for name in names]
+        lines += [f"  {say_some(own, SHOWN)} ({cause}): {said}" for (cause, said), own in reasons.items()]
+    if any(entry["cause"] == "bad" for entry in entries.values()):
+        lines.append("To try again what failed before: --extra-vars '{\"patch_retry\": true}'")
     return lines
 
 
