@@ -15,12 +15,14 @@ import json
 import os
 import secrets
 import shutil
+import stat
 import typing as t
 from pathlib import Path
 
 from ansible_collections.strata.fleet.plugins.module_utils.instance import CONFIG_LAYER
 from ansible_collections.strata.fleet.plugins.module_utils.model import ConfigFile
 
+RELEASE_TEXT = "ID=_any\n"
 RELEASE = f"etc/extension-release.d/extension-release.{CONFIG_LAYER}"
 
 
@@ -76,20 +78,46 @@ def read(store: Path, appliance: str, name: str) -> dict[str, dict[str, t.Any]]:
 
 
 def write(store: Path, appliance: str, name: str, files: t.Iterable[ConfigFile], key: bytes) -> None:
-    """Write a layer whole or not at all."""
+    """Write a layer whole or not at all; one that is there, but not as it was written, is written anew."""
     target = store / "config" / appliance / name
-    if target.exists():
+    if target.exists() and not find_faults(store, appliance, name, key):
         return
+    shutil.rmtree(target, ignore_errors=True)
     temporary = target.with_name(f".{name}.new")
     shutil.rmtree(temporary, ignore_errors=True)
     root = temporary / CONFIG_LAYER
     files = tuple(files)
     for file in files:
         _write_file(root / file.path.lstrip("/"), file)
-    _write_file(root / RELEASE, ConfigFile("", "ID=_any\n", "", 0o644, 0, 0, "reboot", ()))
+    _write_file(root / RELEASE, ConfigFile("", RELEASE_TEXT, "", 0o644, 0, 0, "reboot", ()))
     description = json.dumps(describe(files, key), indent=1, sort_keys=True)
     _write_file(temporary / "files.json", ConfigFile("", description, "", 0o600, 0, 0, "reboot", ()))
     temporary.rename(target)
+
+
+def find_faults(store: Path, appliance: str, name: str, key: bytes) -> list[tuple[str, str]]:
+    """Return what of a layer is not as it was written: a path below it ('' for all of it), and what is wrong there."""
+    folder = store / "config" / appliance / name
+    if not (folder / "files.json").exists():
+        return [("", "was removed")]
+    described = read(store, appliance, name)
+    if _keyed(key, json.dumps(described, sort_keys=True).encode()) != name:
+        return [("files.json", "was changed")]
+    root = folder / CONFIG_LAYER
+    keys = ("digest", "mode", "uid", "gid")
+    wanted = {path.lstrip("/"): tuple(file[key] for key in keys) for path, file in described.items()}
+    wanted[RELEASE] = (_keyed(key, RELEASE_TEXT.encode()), "0644", 0, 0)
+    found = {str(path.relative_to(root)): path for path in root.rglob("*") if path.is_symlink() or not path.is_dir()}
+    faults = [(path, "was removed") for path in wanted.keys() - found.keys()]
+    faults += [(path, "was added") for path in found.keys() - wanted.keys()]
+    faults += [(path, "was changed") for path in found.keys() & wanted if _look_at(found[path], key) != wanted[path]]
+    return sorted((f"{CONFIG_LAYER}/{path}", what) for path, what in faults)
+
+
+def _look_at(path: Path, key: bytes) -> tuple[str, str, int, int]:
+    state = path.lstat()
+    text = path.read_bytes() if stat.S_ISREG(state.st_mode) else b""
+    return _keyed(key, text), f"{stat.S_IMODE(state.st_mode):04o}", state.st_uid, state.st_gid
 
 
 def list_layers(store: Path) -> dict[str, set[str]]:
