@@ -54,7 +54,8 @@ def say_totals(plan: Body) -> str:
     counts = collections.Counter(entry["verdict"] for entry in plan["appliances"])
     words = {verdicts.PATCH: "to patch", verdicts.RESUME: "to finish", verdicts.CURRENT: "up to date"}
     parts = [f"{count} {words.get(verdict, verdict)}" for verdict, count in counts.items()]
-    said = f"{len(plan['appliances'])} appliances: {', '.join(parts)}." if parts else "There is no appliance."
+    total = len(plan["appliances"])
+    said = f"{total} {'appliance' if total == 1 else 'appliances'}: {', '.join(parts)}." if parts else "No appliance."
     return said if plan["batches"] else f"{said} Nothing is to be patched."
 
 
