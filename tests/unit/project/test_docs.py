@@ -61,7 +61,11 @@ def test_playbooks_are_valid(text: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("kind", "text"),
-    [(kind, block.values[0]) for kind in ("appliance", "app", "base", "node") for block in find_blocks(f"yaml {kind}")],
+    [
+        (kind, block.values[0])
+        for kind in ("appliance", "app", "base", "node", "rollout")
+        for block in find_blocks(f"yaml {kind}")
+    ],
 )
 def test_examples_fit_their_schema(kind: str, text: str) -> None:
     assert find_faults(yaml.safe_load(text), kind) == []
