@@ -51,7 +51,7 @@ attributes:
     description: Tells whether a version would be built. Only then building could show that its content is the same.
     support: full
   diff_mode:
-    description: Tells the version before and after.
+    description: Tells the version and the packages that differ before and after.
     support: full
   idempotent:
     description: The same inputs publish nothing new.

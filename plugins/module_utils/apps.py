@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import hashlib
 import json
 import pathlib
@@ -14,8 +15,17 @@ import time
 import typing as t
 
 from ansible.module_utils.urls import open_url
-from ansible_collections.strata.fleet.plugins.module_utils import accounts, apt, bases, command, layers, refusals, sbom
-from ansible_collections.strata.fleet.plugins.module_utils.depots import Depot, Draft, folder_bytes
+from ansible_collections.strata.fleet.plugins.module_utils import (
+    accounts,
+    apt,
+    bases,
+    changelogs,
+    command,
+    layers,
+    refusals,
+    sbom,
+)
+from ansible_collections.strata.fleet.plugins.module_utils.depots import Depot, Draft, Tell, folder_bytes
 from ansible_collections.strata.fleet.plugins.module_utils.errors import BadInput, ContentError, Unreachable
 from ansible_collections.strata.fleet.plugins.module_utils.sizes import parse_size
 
@@ -120,8 +130,8 @@ class Build:
         self._tree = self._scratch / "tree"
         self._source = self._scratch / "source"
 
-    def run(self, packages: apt.Archive, channel: str, inputs: str) -> tuple[str, bool]:
-        """Build and publish; return the channel's commit afterwards and whether it is new."""
+    def run(self, packages: apt.Archive, channel: str, inputs: str) -> None:
+        """Build and publish what differs from the versions in use."""
         bases.remove(self._scratch)
         try:
             self._prepare()
@@ -130,7 +140,9 @@ class Build:
             self._add_files()
             self._enable()
             self._split()
-            return self._depot.publish(self._draft(channel, inputs))
+            found = self.new_packages()
+            tell = functools.partial(changelogs.describe, packages, found, self._scratch / "changelogs")
+            self._depot.publish(self._draft(found, channel, inputs, tell))
         finally:
             bases.remove(self._scratch)
 
@@ -238,9 +250,8 @@ class Build:
         found = sbom.read_packages(status) if status.is_file() else []
         return [package for package in found if (package.name, package.version) not in before]
 
-    def _draft(self, channel: str, inputs: str) -> Draft:
+    def _draft(self, packages: t.Sequence[sbom.Package], channel: str, inputs: str, tell: Tell) -> Draft:
         description = self._description
-        packages = self.new_packages()
         numbers = {kind: {**self._numbers(kind)} for kind in ("passwd", "group")}
         manifest = {
             **manifest_of(description, self._source, numbers),
@@ -256,9 +267,9 @@ class Build:
             "built": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         }
         files = [{"name": pathlib.PurePath(each["source"]).name, **each} for each in description.get("archives", [])]
-        document = sbom.cyclonedx(description["name"], packages, files)
         prefix = f"{description['version']}-"
-        return Draft("app", description["name"], channel, str(self._tree), prefix, manifest, document, inputs)
+        name, tree = description["name"], str(self._tree)
+        return Draft("app", name, channel, tree, prefix, manifest, packages, files, inputs, tell)
 
     def _numbers(self, kind: str) -> dict[str, int]:
         tables = self._table(kind, self._base.tree) | self._table(kind, self._upper)
@@ -287,6 +298,7 @@ def manifest_of(
         },
         "health": dict(description["health"]),
         "quiesce": {"freeze": [], "thaw": [], **description.get("quiesce", {})},
+        "state_schema": description.get("state_schema", ""),
         "needs": {"memory": parse_size(needs.get("memory", "64MiB")), "cpus": needs.get("cpus", 1)},
     }
 

@@ -10,6 +10,7 @@ import pathlib
 import re
 import shlex
 import typing as t
+import urllib.parse
 
 from ansible_collections.strata.fleet.plugins.module_utils import command
 from ansible_collections.strata.fleet.plugins.module_utils.errors import BadInput, CommandError, Unreachable
@@ -36,6 +37,12 @@ class Deb:
 
     file: str
     digest: str
+
+    @property
+    def package(self) -> tuple[str, str]:
+        """Return name and version, which apt writes into the file's name as NAME_VERSION_ARCHITECTURE.deb."""
+        name, version, _architecture = self.file.split("_")
+        return name, urllib.parse.unquote(version)
 
 
 def read_sources(folder: pathlib.Path) -> list[Source]:
@@ -200,6 +207,15 @@ class Archive:
             ) from error
         lines = (shlex.split(line) for line in said.splitlines() if line.startswith("'"))
         return sorted((Deb(file, digest) for _uri, file, _size, digest in lines), key=lambda deb: deb.file)
+
+    def download(self, package: str, version: str, folder: pathlib.Path) -> pathlib.Path:
+        """Return the package's file, fetched into ``folder`` from where builds take it, and verified like there."""
+        command.run(
+            ["apt-get", "--quiet", "--yes", "download", f"{package}={version}"],
+            env=self.environment(),
+            cwd=str(folder),
+        )
+        return next(folder.glob(f"{package}_*.deb"))
 
 
 def network_settings() -> str:

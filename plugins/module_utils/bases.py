@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 import pathlib
@@ -12,8 +13,8 @@ import shutil
 import time
 import typing as t
 
-from ansible_collections.strata.fleet.plugins.module_utils import apt, command, refusals, sbom
-from ansible_collections.strata.fleet.plugins.module_utils.depots import Depot, Draft, folder_bytes
+from ansible_collections.strata.fleet.plugins.module_utils import apt, changelogs, command, refusals, sbom
+from ansible_collections.strata.fleet.plugins.module_utils.depots import Depot, Draft, Tell, folder_bytes
 from ansible_collections.strata.fleet.plugins.module_utils.errors import BadInput
 
 # Raised when the code below makes another tree from the same description.
@@ -216,8 +217,8 @@ def check(root: pathlib.Path, description: t.Mapping[str, t.Any]) -> None:
 
 def build(
     depot: Depot, description: t.Mapping[str, t.Any], *, init: str, packages: apt.Archive, channel: str, inputs: str
-) -> tuple[str, bool]:
-    """Build and publish; return the channel's commit afterwards and whether it is new."""
+) -> None:
+    """Build and publish what differs from the versions in use."""
     scratch = depot.work / "build" / f"base-{description['name']}"
     remove(scratch)
     write_folders(scratch)
@@ -230,14 +231,23 @@ def build(
         tree.mkdir(mode=0o755)
         for top in ("usr", "etc"):
             (root / top).rename(tree / top)
-        return depot.publish(draft(tree, description, channel, inputs))
+        found = sbom.read_packages(tree / "usr/lib/sysimage/dpkg/status")
+        tell = functools.partial(changelogs.describe, packages, found, scratch / "changelogs")
+        depot.publish(draft(tree, description, found, channel=channel, inputs=inputs, tell=tell))
     finally:
         remove(scratch)
 
 
-def draft(tree: pathlib.Path, description: t.Mapping[str, t.Any], channel: str, inputs: str) -> Draft:
+def draft(
+    tree: pathlib.Path,
+    description: t.Mapping[str, t.Any],
+    found: t.Sequence[sbom.Package],
+    *,
+    channel: str,
+    inputs: str,
+    tell: Tell,
+) -> Draft:
     release = read_os_release(tree)
-    found = sbom.read_packages(tree / "usr/lib/sysimage/dpkg/status")
     versions = {package.name: package.version for package in found}
     manifest = {
         "format": 1,
@@ -252,5 +262,4 @@ def draft(tree: pathlib.Path, description: t.Mapping[str, t.Any], channel: str, 
         "built": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
     }
     prefix = f"{release['VERSION_ID']}.{time.strftime('%Y%m%d', time.gmtime())}."
-    document = sbom.cyclonedx(description["name"], found)
-    return Draft("base", description["name"], channel, str(tree), prefix, manifest, document, inputs)
+    return Draft("base", description["name"], channel, str(tree), prefix, manifest, found, [], inputs, tell)

@@ -21,6 +21,10 @@ if t.TYPE_CHECKING:
     from ansible_collections.strata.fleet.plugins.module_utils.ostree import Repo
 
 CHANGES_KEY = "strata.changes"
+# Every node reads this of every version: enough for half a year of weekly patches, in half of what a commit can carry.
+MOST_ENTRIES = 30
+LONGEST_HISTORY = 60 * 1024
+LEFT_OUT = "left out, to keep the history short"
 Entry = t.Mapping[str, t.Any]
 History = t.Sequence[Entry]
 Manifest = t.Mapping[str, t.Any]
@@ -37,6 +41,30 @@ def read(repo: Repo, commit: str) -> list[dict[str, t.Any]]:
 
 def is_entry(each: t.Any) -> bool:
     return isinstance(each, dict) and {"version", "from", "packages"} <= each.keys()
+
+
+def extend(history: History, entry: Entry, longest: int = LONGEST_HISTORY) -> list[Entry]:
+    """Return the history with a newer entry before it, no longer than ``longest`` bytes when encoded.
+
+    The oldest lines of changelogs go first, then the oldest entries.
+    """
+    extended = [entry, *history][:MOST_ENTRIES]
+    for index in reversed(range(len(extended))):
+        if is_short(extended, longest):
+            return extended
+        extended[index] = without_lines(extended[index])
+    while not is_short(extended, longest):
+        extended.pop()
+    return extended
+
+
+def is_short(history: History, longest: int) -> bool:
+    return len(manifests.encode(history)) <= longest
+
+
+def without_lines(entry: Entry) -> Entry:
+    packages = [{**each, "changes": [], "note": LEFT_OUT} if each["changes"] else each for each in entry["packages"]]
+    return {**entry, "packages": packages}
 
 
 def differences(old: t.Mapping[str, str], new: t.Mapping[str, str]) -> list[dict[str, t.Any]]:
@@ -67,6 +95,11 @@ def between(history: History, old_manifest: Manifest, new_manifest: Manifest) ->
         "advisories": union(ids, "advisories"),
         "complete": complete,
     }
+
+
+def nothing() -> dict[str, t.Any]:
+    """Return what ``between`` does where there is nothing to compare, or no difference."""
+    return {"packages": [], "cves": [], "advisories": [], "complete": True}
 
 
 def union(ids: t.Mapping[str, t.Mapping[str, set[str]]], key: str) -> list[str]:

@@ -5,28 +5,32 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import dataclasses
 import fcntl
-import fnmatch
 import json
 import os
 import pathlib
 import typing as t
 
-from ansible_collections.strata.fleet.plugins.module_utils import command, manifests
+from ansible_collections.strata.fleet.plugins.module_utils import changes, command, manifests, sbom
 from ansible_collections.strata.fleet.plugins.module_utils.errors import BadInput, ContentError
-from ansible_collections.strata.fleet.plugins.module_utils.ostree import Repo
-from ansible_collections.strata.fleet.plugins.module_utils.runner import Result
+from ansible_collections.strata.fleet.plugins.module_utils.mirrors import Mirror, matches
+from ansible_collections.strata.fleet.plugins.module_utils.ostree import DELTA_INDEX, Repo
 from ansible_collections.strata.fleet.plugins.module_utils.versions import is_version, version_order
 
 # From how many earlier versions a node can come by a static delta.
 DELTA_STEPS = 2
+Tell = t.Callable[[t.Sequence[sbom.Package]], list[dict[str, t.Any]]]
 
 
 @dataclasses.dataclass(frozen=True)
 class Draft:
-    """A tree that is ready to be published, and what is said of it."""
+    """A tree that is ready to be published, and what is said of it.
+
+    ``packages`` are what the bill of materials lists. ``describe_changes`` returns what became of an earlier version's.
+    """
 
     kind: str
     name: str
@@ -34,18 +38,10 @@ class Draft:
     tree: str
     version_prefix: str
     manifest: dict[str, t.Any]
-    sbom: dict[str, t.Any]
+    packages: t.Sequence[sbom.Package]
+    files: t.Sequence[t.Mapping[str, str]]
     inputs: str
-
-
-@dataclasses.dataclass(frozen=True)
-class Mirror:
-    """A vendor's depot: its public key, and patterns of the refs to take over."""
-
-    name: str
-    url: str
-    key: str
-    refs: tuple[str, ...]
+    describe_changes: Tell
 
 
 class Depot:
@@ -100,11 +96,32 @@ class Depot:
         summary = self.path / "repo" / "summary"
         heads = self.path / "repo" / "refs" / "heads"
         changes = [heads, *heads.rglob("*")]
-        return summary.exists() and summary.stat().st_mtime_ns >= max(each.stat().st_mtime_ns for each in changes)
+        index = self.path / "repo" / DELTA_INDEX
+        return (
+            index.exists()
+            and summary.exists()
+            and summary.stat().st_mtime_ns >= max(each.stat().st_mtime_ns for each in changes)
+        )
 
     def update_summary(self) -> None:
+        self.write_delta_index()
         self.repo.update_summary(self.fingerprint() or "", str(self.gpg_home))
         self.stop_agent()
+
+    def write_delta_index(self) -> None:
+        """List the bytes of each static delta, as FROM-TO or -TO, in a file that nodes read like the summary."""
+        sizes = {
+            name if "-" in name else f"-{name}": folder_bytes(str(delta_folder(self.repo.path, name)))
+            for name in self.repo.deltas()
+        }
+        write_whole(pathlib.Path(self.repo.path, DELTA_INDEX), json.dumps(sizes, sort_keys=True))
+
+    def sign(self, text: str) -> str:
+        """Return an armored detached signature of the text."""
+        argv = ["gpg", "--homedir", str(self.gpg_home), "--batch", "--quiet", "--local-user", self.fingerprint() or ""]
+        signature = command.run([*argv, "--armor", "--detach-sign"], stdin=text)
+        self.stop_agent()
+        return signature
 
     # Publishing
 
@@ -112,11 +129,24 @@ class Depot:
         """Return the commit that the channel names now."""
         return self.repo.rev(f"{kind}/{name}/{channel}")
 
-    def published_from(self, kind: str, name: str, channel: str) -> str | None:
-        """Return the digest of what the channel's present version was last built from."""
-        commit = self.channel(kind, name, channel)
-        if commit is None:
-            return None
+    def words(self, kind: str, name: str) -> dict[str, str]:
+        """Return the commits of this layer by channel and version."""
+        start = f"{kind}/{name}/"
+        return {ref.removeprefix(start): commit for ref, commit in self.repo.refs().items() if ref.startswith(start)}
+
+    def heads(self, kind: str, name: str, first: str) -> dict[str, str]:
+        """Return the commits that channels name and that of the newest version, by word, that of ``first`` first."""
+        words = self.words(kind, name)
+        newest = sorted((word for word in words if is_version(word)), key=version_order)[-1:]
+        wanted = [word for word in sorted(words) if not is_version(word)] + newest
+        return {word: words[word] for word in sorted(wanted, key=lambda word: word != first)}
+
+    def built_from(self, kind: str, name: str, channel: str, inputs: str) -> str | None:
+        """Return the version in use that was built from just this: if possible what ``channel`` names."""
+        heads = self.heads(kind, name, channel).items()
+        return next((commit for word, commit in heads if self._inputs(kind, name, word, commit) == inputs), None)
+
+    def _inputs(self, kind: str, name: str, channel: str, commit: str) -> str | None:
         note = self._note(kind, name, channel)
         noted = json.loads(note.read_text(encoding="utf-8")) if note.is_file() else {}
         return noted["inputs"] if noted.get("commit") == commit else self.repo.metadata(commit, manifests.INPUTS_KEY)
@@ -131,23 +161,28 @@ class Depot:
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield
 
-    def publish(self, draft: Draft) -> tuple[str, bool]:
-        """Return the commit that the channel names afterwards, and whether it is a new one.
+    def publish(self, draft: Draft) -> None:
+        """Have the channel name this content.
 
-        The same content as the present version's is not published again.
+        Where a version in use is the same already, the channel names that: content is published once.
         """
-        present = self.channel(draft.kind, draft.name, draft.channel)
         content = self.repo.write_tree(draft.tree)
-        if present and self.repo.content_checksum(present) == self.repo.content_checksum(content):
-            # Other inputs, the same content: remembered, or the next run would build once more to find that out.
-            note = json.dumps({"commit": present, "inputs": draft.inputs})
-            self._note(draft.kind, draft.name, draft.channel).write_text(note, encoding="utf-8")
-            return present, False
+        heads = self.heads(draft.kind, draft.name, draft.channel)
+        for commit in heads.values():
+            if self._is_same(commit, content, draft.manifest):
+                # Other inputs, the same content: remembered, or the next run would build once more to find that out.
+                note = json.dumps({"commit": commit, "inputs": draft.inputs})
+                self._note(draft.kind, draft.name, draft.channel).write_text(note, encoding="utf-8")
+                self.point(draft.kind, draft.name, draft.channel, commit)
+                return
+        origin = self.newest(draft.kind, draft.name)
         version = f"{draft.version_prefix}{self._next_number(draft)}"
+        document = sbom.cyclonedx(draft.name, draft.packages, draft.files)
         metadata = {
             manifests.MANIFEST_KEY: manifests.encode({**draft.manifest, "version": version}),
-            manifests.SBOM_KEY: manifests.encode(draft.sbom),
+            manifests.SBOM_KEY: manifests.encode(document),
             manifests.INPUTS_KEY: draft.inputs,
+            changes.CHANGES_KEY: manifests.encode(self._history(draft, version, origin)),
         }
         commit = self.repo.commit_tree(
             content,
@@ -155,29 +190,72 @@ class Depot:
             metadata=metadata,
             gpg_key=self.fingerprint() or "",
             gpg_home=str(self.gpg_home),
-            parent=present,
+            parent=origin,
         )
-        self.make_deltas(commit)
+        self.make_deltas(commit, heads.values())
         # Refs last: a kill before this line leaves an unnamed commit, never half a version.
         self.repo.set_ref(f"{draft.kind}/{draft.name}/{version}", commit)
-        self.repo.set_ref(f"{draft.kind}/{draft.name}/{draft.channel}", commit)
-        self.update_summary()
-        return commit, True
+        self.point(draft.kind, draft.name, draft.channel, commit)
+
+    def point(self, kind: str, name: str, channel: str, commit: str) -> None:
+        """Have the channel name this version, with a delta from the one that it names now."""
+        present = self.channel(kind, name, channel)
+        if present != commit:
+            self.make_deltas(commit, [present] if present else [])
+            self.repo.set_ref(f"{kind}/{name}/{channel}", commit)
+            self.update_summary()
+
+    def _is_same(self, commit: str, content: str, manifest: t.Mapping[str, t.Any]) -> bool:
+        """Whether a version has this content and says the same of itself."""
+        if self.repo.content_checksum(commit) != self.repo.content_checksum(content):
+            return False
+        return comparable(self.repo.manifest(commit)) == comparable(manifest)
+
+    def newest(self, kind: str, name: str) -> str | None:
+        """Return the version that was built last of those in use."""
+        commits = set(self.heads(kind, name, "").values())
+        return max(commits, key=lambda commit: str(self.repo.manifest(commit)["built"]), default=None)
+
+    def _history(self, draft: Draft, version: str, origin: str | None) -> t.Sequence[changes.Entry]:
+        """Return what is to be told of the packages that changed, in this version and in those before it."""
+        if origin is None:
+            return []
+        entry = {
+            "version": version,
+            "from": self.repo.manifest(origin)["version"],
+            "packages": draft.describe_changes(self.packages(origin)),
+        }
+        return changes.extend(changes.read(self.repo, origin), entry)
+
+    def packages(self, commit: str) -> list[sbom.Package]:
+        """Return the packages of a version."""
+        text = self.repo.metadata(commit, manifests.SBOM_KEY)
+        return sbom.packages_in(manifests.decode(text)) if text else []
+
+    def between(self, old: str | None, new: str | None) -> dict[str, t.Any]:
+        """Return what ``changes.between`` does for two commits; that nothing changed, where one is missing."""
+        if old is None or new is None:
+            return changes.nothing()
+        return changes.between(changes.read(self.repo, new), self.repo.manifest(old), self.repo.manifest(new))
 
     def _next_number(self, draft: Draft) -> int:
         start = f"{draft.kind}/{draft.name}/{draft.version_prefix}"
         taken = [ref.removeprefix(start) for ref in self.repo.refs() if ref.startswith(start)]
         return max((int(number) for number in taken if number.isdigit()), default=0) + 1
 
-    def make_deltas(self, commit: str) -> None:
-        """Have the static deltas that nodes will ask for: the first fetch, and from the last versions."""
-        self.repo.make_delta(commit)
+    def make_deltas(self, commit: str, named: t.Iterable[str] = ()) -> None:
+        """Have the static deltas nodes ask for: from nothing, from what is named, and from the last versions."""
+        origins = [*named]
         earlier = self.repo.parent(commit)
         for _step in range(DELTA_STEPS):
             if earlier is None or not self.repo.has_content(earlier):
-                return
-            self.repo.make_delta(commit, origin=earlier)
+                break
+            origins.append(earlier)
             earlier = self.repo.parent(earlier)
+        self.repo.make_delta(commit)
+        for origin in dict.fromkeys(origins):
+            if origin != commit:
+                self.repo.make_delta(commit, origin=origin)
 
     def describe(self, commit: str, kind: str, name: str) -> dict[str, t.Any]:
         """Return what a module reports of a version."""
@@ -225,24 +303,6 @@ class Depot:
             self.repo.delete_ref(own)
 
 
-def plan_mirror(mirror: Mirror, published: t.Mapping[str, str], present: t.Mapping[str, str]) -> dict[str, str]:
-    """Return the refs of the vendor's to set here. Nothing of another owner is replaced, and no version changes."""
-    for ref in (each for each in published if each in present):
-        if f"{mirror.name}:{ref}" not in present:
-            raise ContentError(
-                f"The depot of {mirror.name!r} publishes {ref}, but that is this site's own or another vendor's here:"
-                " give one of them another name, or narrow the refs that are mirrored",
-                ref=ref,
-            )
-        if is_version(ref.rsplit("/", 1)[-1]) and present[ref] != published[ref]:
-            raise ContentError(f"{mirror.name!r} changed {ref}, and versions never change: ask the vendor why", ref=ref)
-    return {ref: commit for ref, commit in published.items() if present.get(ref) != commit}
-
-
-def matches(ref: str, patterns: t.Sequence[str]) -> bool:
-    return ref.count("/") == 2 and any(fnmatch.fnmatchcase(ref, pattern) for pattern in patterns)  # noqa: PLR2004
-
-
 def plan_prune(refs: t.Mapping[str, str], keep: int) -> list[str]:
     """Return the version refs to drop: all but the newest ``keep`` of each name and those that a channel names."""
     wanted = {commit for ref, commit in refs.items() if ":" not in ref and not is_version(ref.rsplit("/", 1)[-1])}
@@ -282,26 +342,20 @@ def folder_bytes(path: str) -> int:
     return sum(seen.values())
 
 
-def not_yet(kind: str, name: str) -> Result:
-    """Return what check mode reports of a build where the depot itself is yet to be made."""
-    return Result(changed=True, steps=[f"build {kind}/{name} for the depot that is yet to be made"])
+def delta_folder(repo: str, name: str) -> pathlib.Path:
+    """Return where OSTree keeps a static delta: by digests in base64 ("_" for "/"), the first two letters a folder."""
+    parts = [base64.b64encode(bytes.fromhex(part)).decode().rstrip("=").replace("/", "_") for part in name.split("-")]
+    whole = "-".join(parts)
+    return pathlib.Path(repo, "deltas", whole[:2], whole[2:])
 
 
-def report(
-    depot: Depot, place: tuple[str, str, str], before: str | None, steps: list[str], *, check_mode: bool
-) -> Result:
-    """Return the result of a build: ``steps`` tell what was tried, the channel what came of it."""
-    kind, name, channel = place
-    if not (check_mode or depot.summary_is_current()):
-        depot.update_summary()
-    commits = (before, depot.channel(*place))
-    old, new = (depot.describe(commit, kind, name) if commit else None for commit in commits)
-    changed = bool(steps) if check_mode else old != new
-    if steps and changed:
-        word = new["version"] if new and not check_mode else "what that gives"
-        steps = [*steps, f"publish {kind}/{name} {word} as {channel}"]
-    elif steps:
-        steps = [*steps, "publish nothing: the content is that of the present version"]
-    facts = {"version": new} if new else {}
-    after = {**(old or {}), "version": "what building gives"} if check_mode and steps else new
-    return Result(changed, steps, old or {}, after or {}, facts)
+def write_whole(file: pathlib.Path, text: str) -> None:
+    """Replace a file at once, for whoever reads it meanwhile."""
+    unfinished = file.with_name(f".{file.name}.unfinished")
+    unfinished.write_text(text, encoding="utf-8")
+    unfinished.rename(file)
+
+
+def comparable(manifest: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
+    """Return what a version says of itself, without what differs when the same is built once more."""
+    return {key: value for key, value in manifest.items() if value and key not in ("version", "built", "base")}

@@ -7,8 +7,12 @@ from __future__ import annotations
 
 import dataclasses
 import pathlib
+import re
 import typing as t
 import urllib.parse
+
+SOURCE = "debian:source"
+SOURCE_VERSION = "debian:source-version"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -17,7 +21,15 @@ class Package:
     version: str
     architecture: str
     source: str
-    description: str
+    description: str = ""
+    source_version: str = ""
+
+    @property
+    def changelog_version(self) -> str:
+        """Return what the source's changelog calls the version, with the "+b1" of a rebuild."""
+        rebuild = re.search(r"\+b\d+$", self.version)
+        source_version = self.source_version or self.version
+        return source_version + rebuild[0] if rebuild and not source_version.endswith(rebuild[0]) else source_version
 
 
 def read_packages(status: pathlib.Path) -> list[Package]:
@@ -32,12 +44,15 @@ def read_packages(status: pathlib.Path) -> list[Package]:
 
 
 def package_of(fields: t.Mapping[str, str]) -> Package:
+    # "Source: lvm2 (2.03.31-2)": the version only where it is another one than the package's.
+    source, _space, source_version = fields.get("Source", fields["Package"]).partition(" ")
     return Package(
         name=fields["Package"],
         version=fields["Version"],
         architecture=fields.get("Architecture", ""),
-        source=fields.get("Source", fields["Package"]).split(" ")[0],
+        source=source,
         description=fields.get("Description", ""),
+        source_version=source_version.strip("()"),
     )
 
 
@@ -72,5 +87,28 @@ def debian_component(package: Package) -> dict[str, t.Any]:
         "name": package.name,
         "version": package.version,
         "purl": purl,
-        "properties": [{"name": "debian:source", "value": package.source}],
+        "properties": [
+            {"name": SOURCE, "value": package.source},
+            *([{"name": SOURCE_VERSION, "value": package.source_version}] if package.source_version else []),
+        ],
     }
+
+
+def packages_in(document: t.Mapping[str, t.Any]) -> list[Package]:
+    """Return the packages of a document that ``cyclonedx`` made."""
+    found = []
+    for component in document["components"]:
+        if component["type"] == "library":
+            values = {each["name"]: each["value"] for each in component["properties"]}
+            architecture = component["purl"].partition("?arch=")[2]
+            source = values.get(SOURCE, component["name"])
+            found.append(
+                Package(
+                    component["name"],
+                    component["version"],
+                    architecture,
+                    source,
+                    source_version=values.get(SOURCE_VERSION, ""),
+                )
+            )
+    return found

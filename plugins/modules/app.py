@@ -17,7 +17,8 @@ description:
     file that takes the place of the base's, a secret, a device node and a set-uid file.
   - Looks first at what the package archive offers now. When the description, the files, the base and every package are
     those of the channel's present version, nothing is built. When building gives the same content, nothing is
-    published.
+    published. When another channel names what would be built, this one is pointed at the same version.
+  - A version tells which packages changed since the one before it, and what their changelogs say of it, with CVE ids.
 options:
   folder:
     description:
@@ -96,6 +97,38 @@ version:
       description: When it was built.
       type: str
       sample: "2026-11-22T14:02:00Z"
+changes:
+  description:
+    - What changed since the version that the channel named before, or for a new channel since V(stable). The CVE ids
+      and advisories are those in the packages' own changelogs.
+    - In check mode the packages that would be there in another version; their changelogs are read when they are built.
+  returned: success
+  type: dict
+  contains:
+    packages:
+      description: Each package that differs, with C(name), C(from), C(to) and C(cves); an absent version is null.
+      type: list
+      elements: dict
+      sample: [{"name": "openssl", "from": "3.5.4-1", "to": "3.5.4-1+deb13u1", "cves": ["CVE-2026-1234"]}]
+    cves:
+      description: The CVE ids of all of them.
+      type: list
+      elements: str
+      sample: [CVE-2026-1234]
+    advisories:
+      description: Debian's advisories (DSA, DLA) that the changelogs name.
+      type: list
+      elements: str
+      sample: [DSA-6000-1]
+    complete:
+      description: Whether the depot's history could tell all of it.
+      type: bool
+      sample: true
+msg:
+  description: What came of it, as a sentence.
+  returned: success
+  type: str
+  sample: "app/nginx/stable stays 1.26-1: nothing differs, nothing is published"
 steps:
   description: What was done, or in check mode would be done.
   returned: success
@@ -109,9 +142,9 @@ import pathlib
 import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.strata.fleet.plugins.module_utils import apps, bases
+from ansible_collections.strata.fleet.plugins.module_utils import apps, bases, building
 from ansible_collections.strata.fleet.plugins.module_utils.build_options import BUILD_OPTIONS, read_sources
-from ansible_collections.strata.fleet.plugins.module_utils.depots import Depot, not_yet, report
+from ansible_collections.strata.fleet.plugins.module_utils.depots import Depot
 from ansible_collections.strata.fleet.plugins.module_utils.errors import BadInput
 from ansible_collections.strata.fleet.plugins.module_utils.runner import Result, run
 
@@ -137,7 +170,7 @@ def work(params: dict[str, t.Any], check_mode: bool) -> Result:
     os.umask(0o022)
     depot, description, channel = Depot(params["depot"]), read_description(params), params["channel"]
     if check_mode and not depot.repo.exists():
-        return not_yet("app", description["name"])
+        return building.not_yet("app", description["name"])
     depot.require()
     name, tree = description["name"], pathlib.Path(params["tree"])
     with depot.locked():
@@ -145,14 +178,14 @@ def work(params: dict[str, t.Any], check_mode: bool) -> Result:
         archive = bases.archive(depot, base.description(), read_sources(params["sources"]))
         debs = apps.resolve(archive, description, base)
         inputs = apps.digest_of(description, apps.file_digest(tree), base, debs)
-        before = depot.channel("app", name, channel)
-        steps = []
-        if depot.published_from("app", name, channel) != inputs:
-            over = f"{base.manifest['name']} {base.manifest['version']}"
-            steps.append(f"build app/{name} from {len(debs)} packages over {over}")
-        if steps and not check_mode:
+        before = building.look(depot, building.Place("app", name, channel), inputs)
+        if before.found is None and not check_mode:
             apps.Build(depot, description, base, tree).run(archive, channel, inputs)
-        return report(depot, ("app", name, channel), before, steps, check_mode=check_mode)
+        elif before.found and not check_mode:
+            depot.point("app", name, channel, before.found)
+        over = f"{base.manifest['name']} {base.manifest['version']}"
+        task = f"build app/{name} from {len(debs)} packages over {over}"
+        return building.report(depot, before, task, debs, check_mode=check_mode)
 
 
 def main() -> None:

@@ -13,7 +13,9 @@ description:
   - Builds the C(/usr) and C(/etc) of a Debian release from a description, by mmdebstrap, without anything of a machine
     in them, and publishes them signed, with the list of packages and an SBOM.
   - Looks first at what the package archive offers now. When the description and every package are those of the
-    channel's present version, nothing is built. When building gives the same content, nothing is published.
+    channel's present version, nothing is built. When building gives the same content, nothing is published. When
+    another channel names what would be built, this one is pointed at the same version.
+  - A version tells which packages changed since the one before it, and what their changelogs say of it, with CVE ids.
   - The package archive is the one that the build machine's own apt sources name, for the suite of the description.
 options:
   file:
@@ -86,6 +88,38 @@ version:
       description: When it was built.
       type: str
       sample: "2026-11-22T14:02:00Z"
+changes:
+  description:
+    - What changed since the version that the channel named before, or for a new channel since V(stable). The CVE ids
+      and advisories are those in the packages' own changelogs.
+    - In check mode the packages that would be there in another version; their changelogs are read when they are built.
+  returned: success
+  type: dict
+  contains:
+    packages:
+      description: Each package that differs, with C(name), C(from), C(to) and C(cves); an absent version is null.
+      type: list
+      elements: dict
+      sample: [{"name": "openssl", "from": "3.5.4-1", "to": "3.5.4-1+deb13u1", "cves": ["CVE-2026-1234"]}]
+    cves:
+      description: The CVE ids of all of them.
+      type: list
+      elements: str
+      sample: [CVE-2026-1234]
+    advisories:
+      description: Debian's advisories (DSA, DLA) that the changelogs name.
+      type: list
+      elements: str
+      sample: [DSA-6000-1]
+    complete:
+      description: Whether the depot's history could tell all of it.
+      type: bool
+      sample: true
+msg:
+  description: What came of it, as a sentence.
+  returned: success
+  type: str
+  sample: "base/debian-13/stable stays 13.20261122.1: nothing differs, nothing is published"
 steps:
   description: What was done, or in check mode would be done.
   returned: success
@@ -98,9 +132,9 @@ import os
 import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.strata.fleet.plugins.module_utils import bases
+from ansible_collections.strata.fleet.plugins.module_utils import bases, building
 from ansible_collections.strata.fleet.plugins.module_utils.build_options import BUILD_OPTIONS, read_sources
-from ansible_collections.strata.fleet.plugins.module_utils.depots import Depot, not_yet, report
+from ansible_collections.strata.fleet.plugins.module_utils.depots import Depot
 from ansible_collections.strata.fleet.plugins.module_utils.errors import BadInput
 from ansible_collections.strata.fleet.plugins.module_utils.runner import Result, run
 
@@ -120,7 +154,7 @@ def work(params: dict[str, t.Any], check_mode: bool) -> Result:
             f"{params['file']} was not read: call this module by its full name, strata.fleet.base", key="file"
         )
     if check_mode and not depot.repo.exists():
-        return not_yet("base", description["name"])
+        return building.not_yet("base", description["name"])
     depot.require()
     name = description["name"]
     with depot.locked():
@@ -128,13 +162,13 @@ def work(params: dict[str, t.Any], check_mode: bool) -> Result:
         archive.prepare()
         debs = archive.resolve(["?essential", *bases.all_packages(description)])
         inputs = bases.digest_of(description, params["init"], debs)
-        before = depot.channel("base", name, channel)
-        steps = []
-        if depot.published_from("base", name, channel) != inputs:
-            steps.append(f"build base/{name} from {len(debs)} packages")
-        if steps and not check_mode:
+        before = building.look(depot, building.Place("base", name, channel), inputs)
+        if before.found is None and not check_mode:
             bases.build(depot, description, init=params["init"], packages=archive, channel=channel, inputs=inputs)
-        return report(depot, ("base", name, channel), before, steps, check_mode=check_mode)
+        elif before.found and not check_mode:
+            depot.point("base", name, channel, before.found)
+        task = f"build base/{name} from {len(debs)} packages"
+        return building.report(depot, before, task, debs, check_mode=check_mode)
 
 
 def main() -> None:

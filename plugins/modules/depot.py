@@ -134,8 +134,9 @@ import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.strata.fleet.plugins.module_utils import depots
-from ansible_collections.strata.fleet.plugins.module_utils.depots import Depot, Mirror
-from ansible_collections.strata.fleet.plugins.module_utils.errors import BadInput
+from ansible_collections.strata.fleet.plugins.module_utils import mirrors as mirror_plans
+from ansible_collections.strata.fleet.plugins.module_utils.depots import Depot
+from ansible_collections.strata.fleet.plugins.module_utils.mirrors import Mirror
 from ansible_collections.strata.fleet.plugins.module_utils.runner import Result, run
 
 Step = tuple[str, t.Callable[[], None]]
@@ -171,10 +172,7 @@ def plan_setup(depot: Depot, signer: str, key_file: str | None) -> t.Iterator[St
 def plan_content(depot: Depot, mirrors: t.Sequence[Mirror], keep: int) -> tuple[list[Step], dict[str, str]]:
     """Return the steps, and the refs as they are afterwards."""
     present = depot.repo.refs()
-    incoming: dict[str, tuple[Mirror, str]] = {}
-    for mirror in mirrors:
-        for ref, commit in depots.plan_mirror(mirror, depot.look(mirror), present).items():
-            incoming[ref] = (mirror, commit)
+    incoming = mirror_plans.plan([(mirror, depot.look(mirror)) for mirror in mirrors], present)
     after = {**present, **{ref: commit for ref, (_mirror, commit) in incoming.items()}}
     old = depots.plan_prune(after, keep) if keep else []
     steps: list[Step] = [
@@ -198,11 +196,7 @@ def dropper(depot: Depot, ref: str) -> t.Callable[[], None]:
 
 def read_mirrors(given: t.Sequence[t.Mapping[str, t.Any]]) -> list[Mirror]:
     mirrors = [Mirror(each["name"], each["url"], each["key"], tuple(each["refs"])) for each in given]
-    twice = {each.name for each in mirrors if sum(other.name == each.name for other in mirrors) > 1}
-    if twice:
-        raise BadInput(
-            f"mirrors has {', '.join(sorted(twice))} more than once: give each vendor one name", key="mirrors"
-        )
+    mirror_plans.check(mirrors)
     return mirrors
 
 

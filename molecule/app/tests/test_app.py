@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import base64
+import gzip
+import json
 import typing as t
 
 if t.TYPE_CHECKING:
@@ -23,6 +26,15 @@ def test_both_say_which_base_they_fit(host: Host) -> None:
     for path in ("/sysext/usr/lib/extension-release.d", "/confext/etc/extension-release.d"):
         release = host.check_output(f"ostree --repo={DEPOT}/repo cat {REF} {path}/extension-release.nginx")
         assert {"ID=debian", "VERSION_ID=13"} <= set(release.split())
+
+
+def test_it_says_whether_its_state_has_a_format(host: Host) -> None:
+    said = (
+        host.check_output(f"ostree --repo={DEPOT}/repo show --print-metadata-key=strata.manifest {REF}")
+        .strip()
+        .strip("'")
+    )
+    assert json.loads(gzip.decompress(base64.b64decode(said)))["state_schema"] == ""
 
 
 def test_it_is_small(host: Host) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import typing as t
 
 if t.TYPE_CHECKING:
@@ -20,6 +21,13 @@ def test_the_version_is_signed_by_the_depot(host: Host) -> None:
     host.check_output(f"ostree --repo={node} init --mode=bare")
     host.check_output(f"ostree --repo={node} remote add --gpg-import={DEPOT}/site.asc depot file://{DEPOT}/repo")
     assert host.run(f"ostree --repo={node} pull --commit-metadata-only depot {REF}").rc == 0
+
+
+def test_it_tells_what_changed_and_what_fetching_it_takes(host: Host) -> None:
+    assert host.run(f"ostree --repo={DEPOT}/repo show --print-metadata-key=strata.changes {REF}").rc == 0
+    commit = host.check_output(f"ostree --repo={DEPOT}/repo rev-parse {REF}")
+    sizes = json.loads(host.file(f"{DEPOT}/repo/deltas.json").content_string)
+    assert sizes[f"-{commit}"] > 1_000_000
 
 
 def test_its_init_is_stage_0(host: Host) -> None:

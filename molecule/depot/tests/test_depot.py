@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import typing as t
 
 if t.TYPE_CHECKING:
@@ -28,6 +29,16 @@ def test_nodes_can_pull_from_it_over_https(host: Host) -> None:
         ostree --repo=/root/node pull --commit-metadata-only depot app/nginx/stable
     """
     assert host.run(f"set -e; {pull}").rc == 0
+
+
+def test_nodes_can_read_how_much_they_would_fetch(host: Host) -> None:
+    commit = host.check_output(f"ostree --repo={DEPOT}/repo rev-parse app/nginx/stable")
+    program = (
+        "import ssl, urllib.request; context = ssl.create_default_context(cafile='/etc/ssl/depot.pem');"
+        " print(urllib.request.urlopen('https://127.0.0.1:8080/deltas.json', context=context).read().decode())"
+    )
+    said = host.check_output("python3 -c %s", program)
+    assert json.loads(said)[f"-{commit}"] > 100_000
 
 
 def test_it_listens_on_one_address(host: Host) -> None:

@@ -9,17 +9,17 @@ import signal
 import subprocess
 import sys
 import tarfile
-import tempfile
 import time
 import typing as t
 
 import pytest
-from ansible_collections.strata.fleet.plugins.module_utils import bases, depots
+from ansible_collections.strata.fleet.plugins.module_utils import bases
 from ansible_collections.strata.fleet.plugins.module_utils.errors import BadInput, ContentError
 from ansible_collections.strata.fleet.plugins.module_utils.ostree import Repo
 from ansible_collections.strata.fleet.plugins.module_utils.runner import Result
-from ansible_collections.strata.fleet.plugins.modules import app, base, depot
+from ansible_collections.strata.fleet.plugins.modules import app
 from ansible_collections.strata.fleet.plugins.plugin_utils import descriptions
+from ansible_collections.strata.fleet.tests.integration.content.conftest import build_base, without_deltas
 
 Data = dict[str, t.Any]
 UNIT = "[Service]\nExecStart=/opt/tool/bin/tool\n\n[Install]\nWantedBy=multi-user.target\n"
@@ -42,32 +42,8 @@ TOOL: Data = {
 @pytest.fixture(scope="module", autouse=True)
 def _no_deltas() -> t.Iterator[None]:
     """Leave out what takes most of the time and is tested by itself."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(depots.Depot, "make_deltas", lambda _depot, _commit: None)
+    with without_deltas():
         yield
-
-
-@pytest.fixture(scope="module")
-def place() -> t.Iterator[str]:
-    with tempfile.TemporaryDirectory(prefix="strata-", dir="/var/tmp") as folder:
-        path = f"{folder}/depot"
-        result = depot.work(
-            {"path": path, "signer": "Test", "key_file": None, "mirrors": [], "keep": 5}, check_mode=False
-        )
-        assert result.changed
-        yield path
-
-
-def build_base(place: str, check_mode: bool = False) -> Result:
-    file = descriptions.COLLECTION / "inventories/demo/bases/debian-13.yml"
-    init = (descriptions.COLLECTION / "roles/base/files/init").read_text()
-    params = {"file": str(file), "depot": place, "channel": "stable", "sources": [], "init": init}
-    return base.work({**params, "description": descriptions.read(file, "base")}, check_mode)
-
-
-@pytest.fixture(scope="module")
-def debian(place: str) -> Result:
-    return build_base(place)
 
 
 @pytest.fixture

@@ -1,11 +1,11 @@
 from __future__ import annotations
 
 import pytest
-from ansible_collections.strata.fleet.plugins.module_utils import depots, versions
+from ansible_collections.strata.fleet.plugins.module_utils import depots, mirrors, versions
 from ansible_collections.strata.fleet.plugins.module_utils.errors import ContentError
 from ansible_collections.strata.fleet.plugins.module_utils.sbom import Package, cyclonedx
 
-ACME = depots.Mirror("acme", "https://depot.acme.example/repo", "key", ("app/*/*",))
+ACME = mirrors.Mirror("acme", "https://depot.acme.example/repo", "key", ("app/*/*",))
 
 
 def test_prune_keeps_the_newest_and_what_channels_name() -> None:
@@ -25,18 +25,18 @@ def test_versions_begin_with_a_digit(word: str, answer: bool) -> None:
 def test_mirror_takes_what_is_new() -> None:
     published = {"app/crm/stable": "c2", "app/crm/2-1": "c2", "app/crm/1-1": "c1"}
     present = {"app/crm/stable": "c1", "acme:app/crm/stable": "c1", "app/crm/1-1": "c1", "acme:app/crm/1-1": "c1"}
-    assert depots.plan_mirror(ACME, published, present) == {"app/crm/stable": "c2", "app/crm/2-1": "c2"}
+    assert mirrors.plan_one(ACME, published, present) == {"app/crm/stable": "c2", "app/crm/2-1": "c2"}
 
 
 def test_mirror_replaces_nothing_of_another_owner() -> None:
     with pytest.raises(ContentError, match="app/nginx/stable"):
-        depots.plan_mirror(ACME, {"app/nginx/stable": "c2"}, {"app/nginx/stable": "c1"})
+        mirrors.plan_one(ACME, {"app/nginx/stable": "c2"}, {"app/nginx/stable": "c1"})
 
 
 def test_a_version_never_changes() -> None:
     present = {"app/crm/1-1": "c1", "acme:app/crm/1-1": "c1"}
     with pytest.raises(ContentError, match="versions never change"):
-        depots.plan_mirror(ACME, {"app/crm/1-1": "c2"}, present)
+        mirrors.plan_one(ACME, {"app/crm/1-1": "c2"}, present)
 
 
 @pytest.mark.parametrize(
@@ -44,7 +44,7 @@ def test_a_version_never_changes() -> None:
     [("app/crm/stable", True), ("base/x/stable", False), ("app/crm/x/stable", False), ("app/crm", False)],
 )
 def test_which_refs_are_mirrored(ref: str, answer: bool) -> None:
-    assert depots.matches(ref, ["app/*/*"]) is answer
+    assert mirrors.matches(ref, ["app/*/*"]) is answer
 
 
 def test_sbom_is_the_same_each_time() -> None:
