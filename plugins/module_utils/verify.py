@@ -30,6 +30,8 @@ ANEW = (
     "find out who did it, then remove the appliance, which keeps its state (playbooks/remove.yml), and deploy it again"
 )
 
+UNREADABLE = "Error"  # the engine's status for an instance of which it gives the name only
+
 Body = t.Mapping[str, t.Any]
 
 
@@ -73,6 +75,9 @@ def verify(node: Node, *, read_content: bool) -> Report:
     unchecked = []
     key = config_layer.read_key(node.store)
     for body in bodies:
+        if body["status"] == UNREADABLE:
+            unchecked.append(f"{body['name']}: the engine cannot read it just now (it may be going away)")
+            continue
         composition = composition_of(body["config"])
         manifest = repo.manifest(composition.app.commit) if composition and _has(repo, composition.app.commit) else None
         volumes = {volume["name"]: volume["path"] for volume in manifest["volumes"]} if manifest else None
@@ -136,7 +141,7 @@ def _mend(node: Node, commit: str, *, is_damaged: bool = True) -> str:
 def _find_users(bodies: t.Iterable[Body]) -> dict[str, str]:
     users: dict[str, list[str]] = {}
     for body in bodies:
-        composition = composition_of(body["config"])
+        composition = composition_of(body["config"] or {})
         for commit in referenced([composition] if composition else []):
             users.setdefault(commit, []).append(body["name"])
     return {commit: ", ".join(names) for commit, names in users.items()}

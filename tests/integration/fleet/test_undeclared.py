@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 from ansible_collections.strata.fleet.tests.integration.fleet.fleet import Fleet, inside, page
+from ansible_collections.strata.fleet.tests.integration.fleet.guard import ROOT_FOLDER, restart
 from ansible_collections.strata.fleet.tests.integration.tools import Node
 
 MIB = 2**20
@@ -40,7 +41,6 @@ for place in / /usr /etc /strata/sysext/undeclared /strata/confext/undeclared /s
 done 2>/dev/null
 """
 AS_APP = "setpriv --reuid=www-data --regid=www-data --clear-groups --no-new-privs"
-ROOT_FOLDER = "/var/lib/incus/storage-pools/strata/containers/strata_{name}/rootfs"
 
 
 @pytest.fixture
@@ -83,7 +83,7 @@ def test_what_is_declared_survives_and_memory_does_not(name: str, fleet: Fleet, 
     fleet.depot.publish_app("undeclared", "2-1", volumes=VOLUMES)
     fleet.deploy("-e", "store_refresh=true", changed=True)
     assert "version 2-1" in page(node, name)
-    node.run(f"incus restart --project strata {name}")
+    restart(node, name)
     assert inside(node, name, "systemctl is-system-running --wait") == "running"
     found = [place for place in places if inside(node, name, f"test -e {place} && echo yes || echo no") == "yes"]
     assert found == ["/var/lib/site/kept", "/srv/data/kept"]

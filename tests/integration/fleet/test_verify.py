@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 from ansible_collections.strata.fleet.tests.integration.fleet.fleet import STORE, Fleet, inside, instance, picture
+from ansible_collections.strata.fleet.tests.integration.fleet.guard import ROOT_FOLDER, restart
 from ansible_collections.strata.fleet.tests.integration.tools import Node
 
 Nodes = list[Node]
-ROOT = "/var/lib/incus/storage-pools/strata/containers/strata_{name}/rootfs"
 
 
 class Findings(t.NamedTuple):
@@ -30,6 +30,7 @@ def verify(fleet: Fleet, tmp_path: Path) -> t.Callable[..., Findings]:
         path = tmp_path / "findings.json"
         path.unlink(missing_ok=True)
         ran = fleet.play("verify", "-e", f"verify_file={path}", *arguments)
+        print(ran.output)  # noqa: T201  shown where a test fails
         assert "Traceback" not in ran.output, ran.output
         rows = json.loads(path.read_text())["findings"]
         own = [row for row in rows if row["appliance"] in fleet.appliances or row["where"].startswith("app/tampered")]
@@ -129,7 +130,7 @@ def test_keys_and_devices(name: str, fleet: Fleet, ready: Nodes, verify: t.Calla
 
 def test_root_and_mounts(name: str, fleet: Fleet, ready: Nodes, verify: t.Callable[..., Findings]) -> None:
     node = ready[1]
-    root = ROOT.format(name=name)
+    root = ROOT_FOLDER.format(name=name)
     inside(node, name, "mount -t tmpfs tmpfs /usr/share; mount -t tmpfs tmpfs /var; mount -o remount,bind,rw /")
     inside(node, name, "systemd-confext unmerge --no-reload")
     assert verify("-e", '{"verify_content": false}').places == {
@@ -138,8 +139,7 @@ def test_root_and_mounts(name: str, fleet: Fleet, ready: Nodes, verify: t.Callab
         ("mount", "/"),
         ("mount", "/etc"),
     }
-    node.run(f"incus restart --project strata --force {name}")
-    assert inside(node, name, "systemctl is-system-running --wait") == "running"
+    restart(node, name, "--force")
     assert verify().places == set()
 
     # From the node, or while an old base without the guard ran.
