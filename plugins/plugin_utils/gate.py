@@ -82,8 +82,8 @@ def _conclude(entry: Body, seen: Seen) -> Data:
         # Somebody else did it, or a module that outlived its connection.
         return last if last and verdicts.is_at(last["to"], entry["to"]) else _outcome(entry, PATCHED, "it was there")
     if result.get("unreachable"):
-        return _outcome(entry, FAILED, f"its node did not answer any more: {result.get('msg', 'no reason given')}")
-    return _outcome(entry, FAILED, f"its node could not work: {result.get('msg', 'no reason given')}")
+        return _outcome(entry, FAILED, f"its node did not answer any more: {verdicts.reason_of(result)}")
+    return _outcome(entry, FAILED, f"its node could not work: {verdicts.reason_of(result)}")
 
 
 def _outcome(entry: Body, word: str, reason: str) -> Data:

@@ -9,7 +9,7 @@ import typing as t
 
 from ansible_collections.strata.fleet.plugins.module_utils.errors import BadInput
 from ansible_collections.strata.fleet.plugins.plugin_utils.patch_report import draw
-from ansible_collections.strata.fleet.plugins.plugin_utils.verdicts import KINDS
+from ansible_collections.strata.fleet.plugins.plugin_utils.verdicts import KINDS, reason_of
 
 try:
     from debian.debian_support import Version
@@ -56,9 +56,7 @@ def read_version(text: str) -> t.Any:
 
 def find_unanswered(found: t.Mapping[str, Body]) -> dict[str, str]:
     """Return the nodes of which nothing is known, with the reason."""
-    return {
-        node: str(result.get("msg", "no reason given")) for node, result in found.items() if "appliances" not in result
-    }
+    return {node: reason_of(result) for node, result in found.items() if "appliances" not in result}
 
 
 def draw_packages(rows: t.Sequence[Row], unanswered: t.Mapping[str, str]) -> str:

@@ -96,7 +96,9 @@ def plan_rollout(site: Site, rollout: Body) -> Data:
         "nodes": {node: _sum_fetch(site, node, chosen) for node in site.found},
         "changes": {key: changes[key] for entry in chosen for key in entry["moves"].values() if key in changes},
         "services": [{**service._asdict(), "members": sorted(service.members)} for service in services],
-        "unreachable": {node: _reason(found) for node, found in site.found.items() if found.get("unreachable")},
+        "unreachable": {
+            node: verdicts.reason_of(found) for node, found in site.found.items() if found.get("unreachable")
+        },
         "problems": _find_problems(site),
         "rollout": dict(rollout),
     }
@@ -227,11 +229,9 @@ def _find_problems(site: Site) -> dict[str, str]:
         if found.get("unreachable"):
             continue
         if "appliances" not in found:
-            problems[node] = _reason(found)
+            problems[node] = verdicts.reason_of(found)
         elif "layers" not in staged and not staged.get("skipped"):
-            problems[node] = "it cannot be reached any more" if staged.get("unreachable") else _reason(staged)
+            problems[node] = (
+                "it cannot be reached any more" if staged.get("unreachable") else verdicts.reason_of(staged)
+            )
     return problems
-
-
-def _reason(result: Body) -> str:
-    return str(result.get("msg", "no reason given"))

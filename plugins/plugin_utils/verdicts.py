@@ -59,13 +59,14 @@ def judge(case: Case) -> Verdict:
     if case.found is None:
         return Verdict(NOT_SELECTED, "node", f"its node {case.node} is not part of this run")
     if "appliances" not in case.found:
-        return Verdict(UNKNOWN, "node", f"its node did not answer: {case.found.get('msg', 'no reason given')}")
+        said = "did not answer" if case.found.get("unreachable") else "cannot tell"
+        return Verdict(UNKNOWN, "node", f"its node {said}: {reason_of(case.found)}")
     if case.info is None:
         return Verdict(NOT_DEPLOYED, "", "deploy it")
     if not case.is_selected and not case.info.get("swap"):
         return Verdict(NOT_SELECTED, "select", "the selection leaves it out")
     if case.target is None:
-        return Verdict(UNKNOWN, "store", f"its node's store cannot tell: {case.staged.get('msg', 'no reason given')}")
+        return Verdict(UNKNOWN, "store", f"its node's store cannot tell: {reason_of(case.staged)}")
     return _compare(case, case.info, case.target)
 
 
@@ -78,6 +79,11 @@ def _compare(case: Case, info: Body, target: Body) -> Verdict:
     if is_at(info, target):
         return Verdict(CURRENT, "", info["fault"])
     return Verdict(BLOCKED, "config", case.misfit, vendor_of(case)) if case.misfit else Verdict(PATCH)
+
+
+def reason_of(result: Body) -> str:
+    """Return why a node gave no answer. Ansible keeps no message of a module that crashed, only shows it."""
+    return str(result.get("msg") or "no reason given, run with -vvv to see what happened there")
 
 
 def is_at(layers: Body, target: Body) -> bool:
