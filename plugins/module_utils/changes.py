@@ -11,6 +11,7 @@ why there are none or not all.
 
 from __future__ import annotations
 
+import re
 import typing as t
 
 from ansible_collections.strata.fleet.plugins.module_utils import manifests
@@ -21,6 +22,8 @@ if t.TYPE_CHECKING:
     from ansible_collections.strata.fleet.plugins.module_utils.ostree import Repo
 
 CHANGES_KEY = "strata.changes"
+# CVE-2026-1234, DSA-6000-1: they end up in reports and records.
+ID = re.compile(r"[A-Z]+-[0-9]+(?:-[0-9]+)*")
 # Every node reads this of every version: enough for half a year of weekly patches, in half of what a commit can carry.
 MOST_ENTRIES = 30
 LONGEST_HISTORY = 60 * 1024
@@ -40,7 +43,19 @@ def read(repo: Repo, commit: str) -> list[dict[str, t.Any]]:
 
 
 def is_entry(each: t.Any) -> bool:
-    return isinstance(each, dict) and {"version", "from", "packages"} <= each.keys()
+    """Whether this has the shape of an entry; a vendor's tool may have made it."""
+    if not isinstance(each, dict) or not isinstance(each.get("packages"), list):
+        return False
+    return all(isinstance(each.get(key), str) for key in ("version", "from")) and all(map(is_package, each["packages"]))
+
+
+def is_package(each: t.Any) -> bool:
+    if not isinstance(each, dict) or not isinstance(each.get("name"), str):
+        return False
+    ids = [each.get(key, []) for key in ("cves", "advisories")]
+    return all(
+        isinstance(known, list) and all(isinstance(word, str) and ID.fullmatch(word) for word in known) for known in ids
+    )
 
 
 def extend(history: History, entry: Entry, longest: int = LONGEST_HISTORY) -> list[Entry]:

@@ -76,5 +76,17 @@ def test_what_is_in_a_commit(depot: Repo, tree: object, site: Signer) -> None:
 
     assert changes.read(depot, commit()) == []
     assert changes.read(depot, commit(**{changes.CHANGES_KEY: manifests.encode(HISTORY)})) == HISTORY
+    good = HISTORY[0]
+    package = good["packages"][0]
+    for bad in (
+        {"version": "1"},
+        {**good, "from": 1},
+        {**good, "packages": 5},
+        {**good, "packages": ["openssl"]},
+        {**good, "packages": [{**package, "name": None}]},
+        {**good, "packages": [{**package, "cves": [["CVE-2026-1234"]]}]},
+        {**good, "packages": [{**package, "cves": ["CVE-2026-1234\x1b[2J"]}]},
+    ):
+        assert not changes.is_entry(bad), bad
     with pytest.raises(ContentError, match="history of"):
-        changes.read(depot, commit(**{changes.CHANGES_KEY: manifests.encode([{"version": 1}])}))
+        changes.read(depot, commit(**{changes.CHANGES_KEY: manifests.encode([{"version": "1"}])}))
