@@ -14,11 +14,12 @@ from ansible_collections.strata.fleet.plugins.plugin_utils.batches import Servic
 
 PATCHED, REVERTED, ROLLED_BACK, FAILED = "patched", "reverted", "rolled_back", "failed"
 GOOD = (PATCHED, REVERTED)  # the second is the end of a rollback that was cut short
-SHOWN = 5  # appliances whose reason stands in a sentence
+SHOWN = 5  # appliances of one reason in a sentence
 THRESHOLD = "100%"
 ADVICE = (
-    "What to do: mend the version, publish it and run again; or try the same version again with "
-    "--extra-vars '{\"patch_retry\": true}'; or put back those that were patched with playbooks/rollback.yml."
+    "What to do: where a node went away, run again when it is back. Where the version is to blame, mend it, publish it "
+    "and run again; or put back those that were patched with playbooks/rollback.yml. To try the same version again: "
+    "--extra-vars '{\"patch_retry\": true}'."
 )
 
 Data = dict[str, t.Any]
@@ -134,14 +135,16 @@ def _judge(plan: Body, state: State, judged: t.Collection[str]) -> str:
 
 
 def _list(names: t.Iterable[str], outcomes: t.Mapping[str, Body]) -> str:
-    ordered = sorted(names)
-    said = [f"{name} ({first_line(outcomes[name]['reason'])})" for name in ordered[:SHOWN]]
-    return ", ".join(said) + (f" and {len(ordered) - SHOWN} more" if len(ordered) > SHOWN else "")
+    """Return each reason once, with those that it is for."""
+    reasons: dict[str, list[str]] = {}
+    for name in sorted(names):
+        reasons.setdefault(first_line(outcomes[name]["reason"]), []).append(name)
+    return "; ".join(f"{verdicts.say_some(own, SHOWN)} ({reason})" for reason, own in reasons.items())
 
 
 def first_line(text: str) -> str:
-    """Return the first line of a reason, without its full stop."""
-    return (text.strip().splitlines() or ["no reason given"])[0].rstrip(".")
+    """Return the first line of a reason, without what ends it."""
+    return (text.strip().splitlines() or ["no reason given"])[0].rstrip(".:")
 
 
 def _check_window(plan: Body, now: dt.datetime) -> str:

@@ -174,7 +174,8 @@ def last_interruption(info: Body | None) -> float | None:
 
 
 def _resumed(swap: Body) -> str:
-    return f"a change that began at {swap['started']} was cut short: it is finished first"
+    # Without seconds, so that those of one batch share a line.
+    return f"a change that began at {swap['started'][:16]} UTC was cut short, it is finished first"
 
 
 def _why(case: Case, kind: str, key: str) -> str:
