@@ -129,7 +129,7 @@ def _judge(plan: Body, state: State, judged: t.Collection[str]) -> str:
         parts += (
             [f"{said}: {_list(names, state.outcomes)}."] if (names := [n for n in words if words[n] == word]) else []
         )
-    parts.append(f"{len(left)} were not touched.")
+    parts.append(f"Not touched: {len(left)}.")
     parts.append(ADVICE)
     return " ".join(parts)
 
