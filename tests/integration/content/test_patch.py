@@ -10,13 +10,15 @@ import typing as t
 from pathlib import Path
 
 import pytest
+import yaml
 from ansible_collections.strata.fleet.plugins.module_utils import changes
 from ansible_collections.strata.fleet.plugins.module_utils.depots import Depot
 from ansible_collections.strata.fleet.plugins.module_utils.errors import BadInput
 from ansible_collections.strata.fleet.plugins.module_utils.runner import Result
 from ansible_collections.strata.fleet.plugins.modules import app, promote
 from ansible_collections.strata.fleet.plugins.plugin_utils import descriptions
-from ansible_collections.strata.fleet.tests.integration.content.conftest import build_base
+from ansible_collections.strata.fleet.tests.integration.content.conftest import build_base, without_deltas
+from ansible_collections.strata.fleet.tests.integration.tools import CHECKOUT, Controller
 from ansible_collections.strata.fleet.tests.lab import archive
 
 Data = dict[str, t.Any]
@@ -65,7 +67,8 @@ def test_where_nothing_differs_nothing_is_published(depot: Depot, sources: list[
     assert "nothing differs, nothing is published" in again.facts["msg"]
     # Another channel names the same version, and nothing is built for it.
     stable = refs["base/debian-13/stable"]
-    first = build_base(str(depot.path), channel="trial", sources=sources)
+    with without_deltas():
+        first = build_base(str(depot.path), channel="trial", sources=sources)
     assert (first.changed, first.facts["version"]["commit"], first.facts["changes"]) == (
         True,
         stable,
@@ -155,7 +158,8 @@ def test_a_node_that_jumps_versions_learns_of_every_fix(
 ) -> None:
     assert fixed
     fixes.fix("tzdata", "CVE-2026-88888")
-    built = build_base(str(depot.path), sources=sources)
+    with without_deltas():
+        built = build_base(str(depot.path), sources=sources)
     assert built.facts["changes"]["cves"] == ["CVE-2026-88888"]
     commit = built.facts["version"]["commit"]
     history = changes.read(depot.repo, commit)
@@ -163,6 +167,48 @@ def test_a_node_that_jumps_versions_learns_of_every_fix(
     found = depot.between(oldest, commit)
     assert found["cves"] == ["CVE-2026-88888", CVE]
     assert (found["complete"], [each["name"] for each in found["packages"]]) == (True, ["libssl3t64", "tzdata"])
+
+
+def test_the_playbooks_say_what_came_of_it(
+    depot: Depot,
+    fixed: tuple[Result, Result, tuple[str, str]],
+    sources: list[Data],
+    controller: Controller,
+    tmp_path: Path,
+) -> None:
+    """They are run as an operator does; nothing is left to build, so they only look, and move a channel."""
+    assert fixed
+    refs = depot.repo.refs()
+    first, newest = (depot.repo.manifest(refs[f"base/debian-13/{word}"])["version"] for word in ("candidate", "stable"))
+    variables = {
+        "ansible_connection": "local",
+        "ansible_python_interpreter": "/usr/bin/python3",
+        "depot_path": str(depot.path),
+        "base_files": [str(CHECKOUT / "inventories/demo/bases/debian-13.yml")],
+        "base_sources": sources,
+    }
+    inventory = tmp_path / "hosts.yml"
+    inventory.write_text(yaml.safe_dump({"depots": {"hosts": {"site": variables}}}))
+
+    def play(name: str, *arguments: str) -> str:
+        ran = controller.play(CHECKOUT / f"playbooks/{name}.yml", "-i", str(inventory), *arguments)
+        return " ".join(f"{ran.returncode} {ran.output}".split())
+
+    said = play("patch_base")
+    assert f"base/debian-13/stable stays {newest}: nothing differs, nothing is published" in said
+    assert "changed=0" in said
+    promote_it = ("promote", "-e", "promote=base/debian-13", "-e", f"promote_from={first}")
+    said = play(*promote_it, "--check", "--diff")
+    assert f"goes back from {newest} to {first}, which is older" in said
+    assert "cves_that_come_back" in said
+    assert depot.repo.refs() == refs
+    assert "changed=1" in play(*promote_it)
+    assert depot.channel("base", "debian-13", "stable") == refs["base/debian-13/candidate"]
+    said = play(*promote_it)
+    assert f"names {first} already" in said
+    assert "changed=0" in said
+    assert "Name what to promote" in play("promote")
+    assert "it has candidate" in play("promote", "-e", "promote=base/debian-13", "-e", "promote_from=tested")
 
 
 def test_an_apps_packages_are_told_as_well(
