@@ -9,7 +9,7 @@ import concurrent.futures
 import typing as t
 from pathlib import Path
 
-from ansible_collections.strata.fleet.plugins.module_utils import clock, config_layer, health, marks, skeleton
+from ansible_collections.strata.fleet.plugins.module_utils import clock, config_layer, health, history, marks, skeleton
 from ansible_collections.strata.fleet.plugins.module_utils.engine import Engine
 from ansible_collections.strata.fleet.plugins.module_utils.errors import Changed, EngineError, StrataError, Unreachable
 from ansible_collections.strata.fleet.plugins.module_utils.model import Plan, Step
@@ -166,6 +166,7 @@ def delete_instance(node: Node, appliance: str, _args: Args) -> None:
     """Remove the instance; its state volumes stay."""
     node.engine.delete(f"/instances/{appliance}")
     marks.remove(node.store, appliance)
+    history.remove(node.store, appliance)
 
 
 def wait_healthy(node: Node, appliance: str, args: Args) -> None:

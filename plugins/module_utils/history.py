@@ -1,10 +1,7 @@
 # Copyright (c) 2026, The Strata authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What became of every swap of an appliance: <store>/history/<appliance>.jsonl, a line of JSON each, the newest last.
-
-It outlives the appliance.
-"""
+"""What became of every swap of an appliance: <store>/history/<appliance>.jsonl, the newest line last."""
 
 from __future__ import annotations
 
@@ -43,6 +40,11 @@ def append(store: Path, appliance: str, record: Record) -> None:
         file.flush()
         os.fsync(file.fileno())
     temporary.rename(path)
+
+
+def remove(store: Path, appliance: str) -> None:
+    """Forget an appliance: another of that name begins anew."""
+    _path(store, appliance).unlink(missing_ok=True)
 
 
 def _path(store: Path, appliance: str) -> Path:

@@ -77,7 +77,7 @@ def is_named(wanted: Wanted) -> bool:
 def went_back(facts: Facts) -> bool:
     """Whether the last thing that happened to an appliance is that it was taken back."""
     last = facts.get("last_swap")
-    return not facts.get("swap") and bool(last) and last["outcome"] in ("reverted", "rolled_back")
+    return not facts.get("swap") and last is not None and last["outcome"] in ("reverted", "rolled_back")
 
 
 def find_goal(item: Data, facts: Facts | None, wanted: Wanted) -> Data:

@@ -57,6 +57,17 @@ class Node:
         """Undo ``stop_engine``."""
         self.run("systemctl start incus.socket incus.service")
 
+    def reboot(self) -> None:
+        """Restart the machine at once, as a power cut does; return when it and its engine answer again."""
+        before = self.boot_id()
+        self.run("systemctl --force --force reboot", check=False)
+        wait_until(lambda: self.boot_id() not in ("", before), 120)
+        wait_until(lambda: self.run("incus query /1.0", check=False).returncode == 0, 120)
+
+    def boot_id(self) -> str:
+        """Return what tells one boot of the machine from another, '' while it does not answer."""
+        return self.run("systemctl show --property=UserspaceTimestampMonotonic --value", check=False).stdout
+
     @contextlib.contextmanager
     def small_disk(self, path: str, size: str) -> t.Iterator[None]:
         """Have an empty file system of ``size`` (such as 20M) at ``path`` for a while, which soon is full."""
@@ -108,6 +119,11 @@ class Controller:
         assert found, done.stdout + done.stderr
         return t.cast("dict[str, t.Any]", json.loads(found[1]))
 
+    def wait(self, is_so: t.Callable[[], bool], process: subprocess.Popen[str], timeout: float = 60) -> None:
+        """Return as soon as ``is_so()``; fail where a started playbook ends before that."""
+        wait_until(lambda: process.poll() is not None or is_so(), timeout)
+        assert process.poll() is None, f"the playbook ended too early: {process.communicate()[0]}"
+
     def write(self, plays: list[dict[str, t.Any]]) -> Path:
         """Write a playbook and return its path."""
         path = self.folder / f"playbook-{len(list(self.folder.iterdir()))}.yml"
@@ -144,8 +160,7 @@ class Controller:
 
     def kill_once(self, process: subprocess.Popen[str], is_time: t.Callable[[], bool], timeout: float = 60) -> None:
         """Kill a started playbook, with all its helpers, as soon as ``is_time()``. Fails if it ends before that."""
-        wait_until(lambda: process.poll() is not None or is_time(), timeout)
-        assert process.poll() is None, f"the playbook ended before it could be killed: {process.communicate()[0]}"
+        self.wait(is_time, process, timeout)
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
 

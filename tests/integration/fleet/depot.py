@@ -72,15 +72,23 @@ class Depot:
         ]
 
     def publish_app(
-        self, name: str, version: str = "1-1", *, by: Signer | None = None, ballast: int = 0, **changes: t.Any
+        self,
+        name: str,
+        version: str = "1-1",
+        *,
+        by: Signer | None = None,
+        ballast: int = 0,
+        server: str = site_app.SERVER,
+        **changes: t.Any,
     ) -> str:
         """Publish the test app as app/<name>/<version> and as its stable channel, and return the commit.
 
-        ``ballast`` is how many files of 32 KiB of its own the app carries; ``changes`` are keys of its manifest.
+        ``ballast`` is how many files of 32 KiB of its own the app carries, ``server`` its program; ``changes`` are keys
+        of its manifest.
         """
         tree = self.folder / "tree"
         shutil.rmtree(tree, ignore_errors=True)
-        site_app.write_tree(tree, name, version, ballast)
+        site_app.write_tree(tree, name, version, ballast, server)
         manifest = site_app.manifest(name, version, tree) | changes
         refs = [f"app/{name}/{version}", f"app/{name}/stable"]
         return self._commit(str(tree), refs, manifest, by or self.site)
@@ -89,6 +97,20 @@ class Depot:
         """Publish the real base's tree once more as another base."""
         manifest = {**self.base_manifest(), "name": name, **changes}
         return self._commit(self.base, [f"base/{name}/stable"], manifest, by or self.site)
+
+    def publish_next_base(self, name: str, version: str, files: t.Mapping[str, str], **changes: t.Any) -> str:
+        """Publish the real base's tree with other files in it, as the next version of a base of the site's."""
+        overlay = self.folder / "overlay"
+        shutil.rmtree(overlay, ignore_errors=True)
+        for path, text in files.items():
+            file = overlay / path.lstrip("/")
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text(text)
+        trees = [f"--tree=ref={self.base}", f"--tree=dir={overlay}", "--owner-uid=0", "--owner-gid=0"]
+        argv = ["commit", "--orphan", "--no-bindings", "--parent=none", *trees]
+        made = subprocess.run(["ostree", f"--repo={self.repo.path}", *argv], check=True, capture_output=True, text=True)
+        manifest = {**self.base_manifest(), "name": name, "version": version, **changes}
+        return self._commit(made.stdout.strip(), [f"base/{name}/{version}", f"base/{name}/stable"], manifest, self.site)
 
     def publish_unsigned(self, name: str, commit: str) -> None:
         """Publish the tree of a commit as another app, signed by nobody."""

@@ -33,6 +33,12 @@ while (1) {
     close $client;
 }
 """
+# Programs of versions that should not have been published.
+SICK = SERVER.replace("200 OK", "500 Oops")
+LATE = SERVER.replace("while (1) {", "alarm SECONDS;\nwhile (1) {")  # ends by a signal after that time
+MIGRATES = SERVER.replace(
+    "my $socket", "open my $note, '>', '/var/lib/site/migrated'; print $note 'yes'; close $note;\nmy $socket"
+)
 UNIT = """\
 [Unit]
 Description=A page for tests
@@ -74,13 +80,13 @@ TEMPLATES = [
 ]
 
 
-def write_tree(root: Path, name: str, version: str, ballast: int) -> None:
+def write_tree(root: Path, name: str, version: str, ballast: int, server: str = SERVER) -> None:
     """Write the app's sysext and confext; ``ballast`` files of 32 KiB go along, always the same ones."""
     usr, etc = root / "sysext" / "usr", root / "confext" / "etc"
     release = "ID=debian\nVERSION_ID=13\n"
     _write(usr / "lib/extension-release.d" / f"extension-release.{name}", release)
     _write(etc / "extension-release.d" / f"extension-release.{name}", release)
-    _write(usr / "lib/site/serve", SERVER)
+    _write(usr / "lib/site/serve", server)
     _write(usr / "lib/site/version", f"version {version}\n")
     _write(usr / "lib/systemd/system/site.service", UNIT)
     wants = etc / "systemd/system/multi-user.target.wants"

@@ -15,11 +15,11 @@ from ansible_collections.strata.fleet.plugins.module_utils import instance
 from ansible_collections.strata.fleet.plugins.module_utils.apply import ACTIONS
 from ansible_collections.strata.fleet.plugins.module_utils.errors import BadInput
 from ansible_collections.strata.fleet.plugins.module_utils.model import Appliance, Composition, Have, Instance, Swap
+from ansible_collections.strata.fleet.plugins.module_utils.plan import make_plan
 from ansible_collections.strata.fleet.plugins.module_utils.swap_plan import Manner, Ways, plan_swaps, to_plan
 
 from .test_plan import CASES as DEPLOY_CASES
 from .test_plan import PLACE, build_appliance, build_have, build_instance, build_want, load
-from .test_plan import make_plan as make_deploy_plan
 
 CASES = sorted((Path(__file__).parent / "swaps").glob("*.yml"))
 
@@ -74,7 +74,7 @@ def test_every_planned_action_can_be_applied() -> None:
         case = load(path)
         if "error" not in case:
             want = [build_want(data) for data in case["want"]]
-            plan = make_deploy_plan(want, build_have(case["have"]), PLACE, case.get("scope", "all"))
+            plan = make_plan(want, build_have(case["have"]), PLACE, case.get("scope", "all"))
             planned |= {step.action for step in plan.steps}
     for path in CASES:
         if "error" not in load(path):
