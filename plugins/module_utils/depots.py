@@ -198,10 +198,12 @@ class Depot:
         self.point(draft.kind, draft.name, draft.channel, commit)
 
     def point(self, kind: str, name: str, channel: str, commit: str) -> None:
-        """Have the channel name this version, with a delta from the one that it names now."""
+        """Have the channel name this version, with a delta from an older one that it names now."""
         present = self.channel(kind, name, channel)
         if present != commit:
-            self.make_deltas(commit, [present] if present else [])
+            # Whoever goes back had that version before.
+            if present is None or self._built(present) < self._built(commit):
+                self.make_deltas(commit, [present] if present else [])
             self.repo.set_ref(f"{kind}/{name}/{channel}", commit)
             self.update_summary()
 
@@ -214,7 +216,10 @@ class Depot:
     def newest(self, kind: str, name: str) -> str | None:
         """Return the version that was built last of those in use."""
         commits = set(self.heads(kind, name, "").values())
-        return max(commits, key=lambda commit: str(self.repo.manifest(commit)["built"]), default=None)
+        return max(commits, key=self._built, default=None)
+
+    def _built(self, commit: str) -> str:
+        return str(self.repo.manifest(commit)["built"])
 
     def _history(self, draft: Draft, version: str, origin: str | None) -> t.Sequence[changes.Entry]:
         """Return what is to be told of the packages that changed, in this version and in those before it."""
