@@ -12,7 +12,7 @@ import threading
 import typing as t
 from pathlib import Path
 
-from ansible_collections.strata.fleet.plugins.module_utils import manifests
+from ansible_collections.strata.fleet.plugins.module_utils import depots, manifests
 from ansible_collections.strata.fleet.plugins.module_utils.ostree import Repo
 from ansible_collections.strata.fleet.tests.integration.fleet import site_app
 
@@ -112,6 +112,12 @@ class Depot:
         manifest = {**self.base_manifest(), "name": name, "version": version, **changes}
         return self._commit(made.stdout.strip(), [f"base/{name}/{version}", f"base/{name}/stable"], manifest, self.site)
 
+    def offer_delta(self, commit: str, origin: str) -> None:
+        """Make a static delta, and list it where nodes look."""
+        self.repo.make_delta(commit, origin=origin)
+        depots.Depot(str(self.folder)).write_delta_index()
+        self.repo.update_summary(self.site.key, self.site.home)
+
     def publish_unsigned(self, name: str, commit: str) -> None:
         """Publish the tree of a commit as another app, signed by nobody."""
         text = manifests.encode({**self.repo.manifest(commit), "name": name})
@@ -168,6 +174,11 @@ class Server:
             self.start()
         self.hook = no_hook
         self.requests.clear()
+
+    def bytes_of_deltas(self) -> int:
+        """Return how much was fetched of static deltas, over all requests."""
+        paths = [path.partition("?")[0] for path in self.requests if path.startswith("/deltas/")]
+        return sum(Path(self.folder, path.lstrip("/")).stat().st_size for path in paths)
 
     def fetched(self) -> list[str]:
         """Return the requests for content (and not for what the depot has)."""

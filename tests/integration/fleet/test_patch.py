@@ -90,22 +90,27 @@ def version(node: Node, name: str) -> str:
     return page(node, name).split("version ")[1].strip()
 
 
-def test_one_base_patch_serves_two_nodes(rollout: Rollout, ready: Nodes) -> None:
+def test_one_base_patch_serves_two_nodes(rollout: Rollout, ready: Nodes, tmp_path: Path) -> None:
     fleet = rollout.fleet
-    fleet.depot.publish_next_base("patched", "1", {"/usr/lib/patch": "one\n"})
+    old = fleet.depot.publish_next_base("patched", "1", {"/usr/lib/patch": "one\n"})
     names = [fleet.want(f"p{node.name}{n}", node, base="patched") for node in ready[:2] for n in (1, 2)]
     fleet.want(f"p{ready[0].name}1", ready[0], base="patched", publish=[{"listen": 18080, "port": 8080}])
     fleet.deploy()
     before = {node.name: picture(node) for node in ready[:2]}
     new = fleet.depot.publish_next_base("patched", "2", {"/usr/lib/patch": "two\n"})
+    fleet.depot.offer_delta(new, old)
 
-    planned = fleet.play("plan")
+    planned = fleet.play("plan", "-e", f"patch_plan_file={tmp_path}/plan.json")
     assert planned.returncode == 0, planned.output
     assert "patched 1 > 2" in planned.output, planned.output
+    plan = json.loads((tmp_path / "plan.json").read_text())
     assert {node.name: picture(node) for node in ready[:2]} == before
 
     rollout.describe(canaries={"count": 1}, batches=[1, "100%"])
+    fleet.server.requests.clear()
     rollout.run()
+    assert fleet.server.bytes_of_deltas() == sum(node["bytes"] for node in plan["nodes"].values()) > 0
+    assert fleet.server.fetched() == []
     assert rollout.outcomes() == dict.fromkeys(names, "patched")
     for node in ready[:2]:
         for name in (name for name in names if node.name in name):
