@@ -8,7 +8,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: promote
 short_description: Have a channel of a depot name a version that is there already
-version_added: 0.2.0
+version_added: 0.1.0
 description:
   - Moves a channel of a base or an app to what another channel, or a version, names. Nothing is built; it is the same
     commit, so what was tested is what the fleet gets.

@@ -8,7 +8,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: signature
 short_description: Sign a text with a depot's key
-version_added: 0.2.0
+version_added: 0.1.0
 description:
   - Returns a detached signature, armored, by the key that signs the depot's versions. So are records of
     rollouts signed.

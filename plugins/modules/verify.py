@@ -8,7 +8,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: verify
 short_description: Show what on the nodes is not as it was declared, as a table and as JSON
-version_added: 0.2.0
+version_added: 0.1.0
 description:
   - Prints a table of all findings, with what to do about each.
   - Runs on the controller only.

@@ -8,7 +8,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: verify_info
 short_description: Tell what on a node is not as it was declared
-version_added: 0.2.0
+version_added: 0.1.0
 description:
   - Reads every version in the store again and compares every file with its checksum, and what is mapped with what was
     signed; the same for the config layers.
