@@ -45,7 +45,7 @@ def main() -> None:
 def measure(work: Path, depot: Path, most: int) -> list[Row]:
     """Return all rows of the table: what was measured, Strata's figure, the other's, and the ratio."""
     fleet.prepare(work, depot)
-    image = conventional.build_image(work)
+    image = conventional.build_image(work, conventional.Content())
     rows: list[Row] = []
     with DepotServer(depot / "repo") as server:
         bench = fleet.Fleet(work, depot, server.url)
@@ -120,7 +120,7 @@ def draw(rows: t.Iterable[Row]) -> None:
     table = rich.table.Table("what", "Strata", "conventional", "ratio", box=rich.box.MARKDOWN)
     for row in rows:
         table.add_row(*row)
-    console = rich.console.Console(width=120)
+    console = rich.console.Console(width=160)
     console.print(f"{os.cpu_count()} CPUs, {os.uname().sysname} {os.uname().release}")
     console.print(table)
 

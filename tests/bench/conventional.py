@@ -28,17 +28,40 @@ class Clones(t.NamedTuple):
     memory_each: int
 
 
-def build_image(work: Path) -> Path:
-    """Return a unified image, compressed as image servers do (xz)."""
+class Content(t.NamedTuple):
+    """What an image has: packages, files by path, and services to enable; compressed as image servers do (xz)."""
+
+    packages: str = PACKAGES
+    files: t.Mapping[str, str] = {}
+    enabled: t.Sequence[str] = ()
+    compression: str = "xz -T0 -3"
+
+
+def build_image(work: Path, content: Content) -> Path:
+    """Return a unified image."""
     release = dict(line.split("=", 1) for line in Path("/etc/os-release").read_text().splitlines() if "=" in line)
     found = apt.read_sources(Path("/etc/apt"))
     sources = apt.for_suite(found, release["VERSION_CODENAME"], SUITE, ["main"], [])
     (work / "image.sources").write_text(apt.render_sources(sources))
     (work / "metadata.yaml").write_text(METADATA)
     root, image = work / "rootfs", work / "image.tar.xz"
-    argv = ["mmdebstrap", "--quiet", "--mode=root", "--variant=minbase", f"--include={PACKAGES}", "--format=directory"]
+    argv = [
+        "mmdebstrap",
+        "--quiet",
+        "--mode=root",
+        "--variant=minbase",
+        f"--include={content.packages}",
+        "--format=directory",
+    ]
     subprocess.run([*argv, SUITE, root, work / "image.sources"], check=True)
-    pack = ["tar", "--create", "--numeric-owner", "--use-compress-program=xz -T0 -3", f"--file={image}"]
+    for path, text in content.files.items():
+        place = root / path.lstrip("/")
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.unlink(missing_ok=True)
+        place.write_text(text)
+    for unit in content.enabled:
+        subprocess.run(["systemctl", f"--root={root}", "--quiet", "enable", unit], check=True)
+    pack = ["tar", "--create", "--numeric-owner", f"--use-compress-program={content.compression}", f"--file={image}"]
     subprocess.run([*pack, f"--directory={work}", "metadata.yaml", "rootfs"], check=True)
     subprocess.run(["rm", "--recursive", "--force", "--one-file-system", root], check=True)
     return image

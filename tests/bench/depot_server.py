@@ -1,4 +1,4 @@
-"""A depot over HTTP that counts what it sends."""
+"""A folder over HTTP, such as a depot's repository, that counts what it sends."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from pathlib import Path
 
 
 class DepotServer:
-    """Serves a repository on a free port of the loopback interface while the context lasts."""
+    """Serves a folder on a free port of an address of this machine while the context lasts."""
 
-    def __init__(self, repo: Path) -> None:
+    def __init__(self, folder: Path, address: str = "127.0.0.1") -> None:
         self.sent = 0
         self._lock = threading.Lock()
-        handler = functools.partial(Handler, counted=self._count, directory=str(repo))
-        self._server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
-        self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
+        handler = functools.partial(Handler, counted=self._count, directory=str(folder))
+        self._server = http.server.ThreadingHTTPServer((address, 0), handler)
+        self.url = f"http://{address}:{self._server.server_address[1]}"
 
     def __enter__(self) -> t.Self:
         threading.Thread(target=self._server.serve_forever, daemon=True).start()
