@@ -9,9 +9,8 @@ import datetime as dt
 import typing as t
 
 from ansible.plugins.action import ActionBase
-from ansible_collections.strata.fleet.plugins.module_utils.errors import BadInput
 from ansible_collections.strata.fleet.plugins.plugin_utils.inventory import Inventory, failures
-from ansible_collections.strata.fleet.plugins.plugin_utils.rollback import Wanted, plan_rollback
+from ansible_collections.strata.fleet.plugins.plugin_utils.rollback import Wanted, expand, plan_rollback
 
 SPEC = {
     "fleet": {"type": "dict", "required": True},
@@ -32,27 +31,18 @@ class ActionModule(ActionBase):
         """Print what is going to happen, and return ``nodes``: the appliances of each node that go back."""
         super().run(tmp, task_vars)
         _validation, arguments = self.validate_argument_spec(SPEC)
-        facts = {
-            entry["name"]: entry
-            for found in arguments["found"].values()
-            for entry in (found or {}).get("appliances", [])
-        }
+        fleet = arguments["fleet"]
+        present = [item["name"] for items in fleet.values() for item in items]
         with failures():
-            names = expand(arguments["names"], Inventory(self._loader, task_vars or {}))
+            names = expand(arguments["names"], Inventory(self._loader, task_vars or {}).groups(), present)
             wanted = Wanted(names, arguments["base_version"], arguments["app_version"], arguments["snapshot"])
-            back = plan_rollback(arguments["fleet"], facts, wanted, dt.datetime.now(dt.UTC))
+            back = plan_rollback(fleet, arguments["found"], wanted, dt.datetime.now(dt.UTC))
         for sentence in back.sentences:
             self._display.display(sentence)
-        restore = dict.fromkeys(names, arguments["snapshot"]) if arguments["snapshot"] else {}
-        return {"changed": False, "nodes": back.nodes, "restore": restore, "steps": back.sentences}
-
-
-def expand(names: t.Sequence[str], inventory: Inventory) -> list[str]:
-    """Return the appliances that names and groups stand for."""
-    if not names:
-        raise BadInput(
-            "Name what goes back: appliances or groups of them, such as -e rollback=web1,web2 (all: appliances)"
-        )
-    everyone = inventory.members("appliances")
-    asked = [member for name in names for member in (inventory.members(name) or [name])]
-    return [name for name in everyone if name in asked] + [name for name in asked if name not in everyone]
+        return {
+            "changed": False,
+            "nodes": back.nodes,
+            "restore": back.restore,
+            "skipped": back.skipped,
+            "steps": back.sentences,
+        }

@@ -12,7 +12,8 @@ version_added: 0.1.0
 description:
   - Finds, for each appliance that is named, the base and app before they last changed, or those that are named, and
     tells what becomes of its state. The modules M(strata.fleet.store) and M(strata.fleet.patch) do the rest.
-  - Refuses names that are not there, appliances that have nothing to go back to, and a snapshot for more than one.
+  - Refuses names that are not there, and a snapshot for more than one. Appliances that cannot go back are in
+    RV(skipped); where nobody can, it refuses.
   - Runs on the controller only; connects to nothing.
 options:
   fleet:
@@ -20,11 +21,11 @@ options:
     type: dict
     required: true
   found:
-    description: What M(strata.fleet.appliance_info) returned, by node.
+    description: What M(strata.fleet.appliance_info) returned, by node, or Ansible's word that the node did not answer.
     type: dict
     required: true
   names:
-    description: Appliances, or groups of them.
+    description: Appliances, or groups of them. Of a group, those on the nodes in O(fleet) are meant.
     type: list
     elements: str
     default: []
@@ -67,6 +68,10 @@ nodes:
   type: dict
 restore:
   description: The snapshot by appliance, where one was named.
+  returned: success
+  type: dict
+skipped:
+  description: By node and appliance, why those that were named, but cannot go back, stay as they are.
   returned: success
   type: dict
 steps:

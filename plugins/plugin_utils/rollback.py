@@ -10,6 +10,7 @@ import typing as t
 
 from ansible_collections.strata.fleet.plugins.module_utils.errors import BadInput
 from ansible_collections.strata.fleet.plugins.plugin_utils.schema import suggest
+from ansible_collections.strata.fleet.plugins.plugin_utils.verdicts import KINDS, is_at, layers_of, reason_of
 
 SNAPSHOT_TIME = "strata-%Y%m%dT%H%M%SZ"
 
@@ -27,18 +28,43 @@ class Wanted(t.NamedTuple):
 
 
 class Back(t.NamedTuple):
-    """Where appliances go: those of each node in the shape that modules take, and a sentence for each of them."""
+    """Where appliances go: those of each node in the shape that modules take, and a sentence for each of them.
+
+    ``restore``: the snapshot by appliance. ``skipped``: by node, who cannot go back, and why.
+    """
 
     nodes: dict[str, list[Data]]
     sentences: list[str]
+    restore: dict[str, str]
+    skipped: dict[str, dict[str, str]]
+
+
+def expand(names: t.Sequence[str], members: t.Mapping[str, t.Sequence[str]], present: t.Collection[str]) -> list[str]:
+    """Return the appliances that names and groups stand for, in the order of the inventory.
+
+    ``members`` are those of every group; ``present`` are the appliances of the nodes of this run: of a group, the
+    others are left out.
+    """
+    if not names:
+        raise BadInput(
+            "Name what goes back: appliances or groups of them, such as -e rollback=web1,web2 (all: appliances)"
+        )
+    everyone = members.get("appliances", [])
+    asked = [each for name in names if name not in members for each in [name]]
+    asked += [each for name in names for each in members.get(name, []) if each in present]
+    if not asked:
+        raise BadInput(f"No appliance of {', '.join(names)} is on the nodes of this run")
+    return [name for name in everyone if name in asked and name in present] + [
+        name for name in dict.fromkeys(asked) if name not in everyone or name not in present
+    ]
 
 
 def plan_rollback(
-    fleet: t.Mapping[str, t.Sequence[Data]], facts: t.Mapping[str, Facts], wanted: Wanted, now: dt.datetime
+    fleet: t.Mapping[str, t.Sequence[Data]], found: t.Mapping[str, Facts], wanted: Wanted, now: dt.datetime
 ) -> Back:
-    """Return who goes back to what. ``facts`` are the entries of module appliance_info, by appliance.
+    """Return who goes back to what. ``found`` is what module appliance_info returned, or why it did not, by node.
 
-    Raises BadInput for everything that cannot be, before anything is changed.
+    Raises BadInput for what is asked for wrongly, and where nobody can go back, before anything is changed.
     """
     everyone = [item["name"] for items in fleet.values() for item in items]
     unknown = [name for name in wanted.names if name not in everyone]
@@ -49,65 +75,90 @@ def plan_rollback(
             f"A snapshot belongs to one appliance, and {wanted.snapshot!r} was named for {len(wanted.names)}: "
             "roll back one at a time"
         )
-    back = Back({node: [] for node in fleet}, [])
-    faults: list[str] = []
-    for node, items in fleet.items():
-        for item in (item for item in items if item["name"] in wanted.names):
-            own = facts.get(item["name"])
-            if own and not is_named(wanted) and went_back(own):
-                back.sentences.append(f"{item['name']}: nothing to do, it went back at {own['last_swap']['ended']}")
-                continue
-            try:
-                goal = find_goal(item, own, wanted)
-            except BadInput as error:
-                faults.append(error.message)
-            else:
-                back.nodes[node].append(goal)
-                back.sentences.append(describe(goal, facts[item["name"]], wanted, now))
-    if faults:
+    back = Back({node: [] for node in fleet}, [], {}, {})
+    for node, item in [(node, item) for node, items in fleet.items() for item in items if item["name"] in wanted.names]:
+        try:
+            _add(back, node, item, find_facts(item, node, found.get(node, {})), wanted, now)
+        except BadInput as error:
+            back.skipped.setdefault(node, {})[item["name"]] = error.message
+    faults = [reason for reasons in back.skipped.values() for reason in reasons.values()]
+    if faults and not any(back.nodes.values()):
         raise BadInput("\n".join(faults))
+    back.sentences.extend(f"stays as it is: {reason}" for reason in faults)
     return back
 
 
-def is_named(wanted: Wanted) -> bool:
-    """Whether it is said what to go back to."""
-    return bool(wanted.base_version or wanted.app_version or wanted.snapshot)
+def find_facts(item: Data, node: str, found: Facts) -> Facts:
+    """Return what the node says of an appliance. Raises BadInput where it cannot go back, whatever it ran."""
+    name = item["name"]
+    if item["state"] == "absent":
+        raise BadInput(f"Appliance {name} is to be absent.")
+    if "appliances" not in found:
+        said = "did not answer" if found.get("unreachable") else "cannot tell"
+        raise BadInput(f"Appliance {name}: its node {node} {said}: {reason_of(found)}.")
+    own: Facts | None = next((each for each in found["appliances"] if each["name"] == name and each["base"]), None)
+    if own is None:
+        raise BadInput(f"Appliance {name} is not on its node.")
+    return own
+
+
+def _add(back: Back, node: str, item: Data, facts: Facts, wanted: Wanted, now: dt.datetime) -> None:
+    goal = find_goal(item, facts, wanted)
+    if is_done(goal, facts, wanted):
+        there = f" to {wanted.snapshot}" if wanted.snapshot else ""
+        back.sentences.append(f"{item['name']}: nothing to do, it went back{there} at {facts['last_swap']['ended']}")
+        return
+    back.nodes[node].append(goal)
+    back.sentences.append(describe(goal, facts, wanted, now))
+    if wanted.snapshot:
+        back.restore[item["name"]] = wanted.snapshot
 
 
 def went_back(facts: Facts) -> bool:
-    """Whether the last thing that happened to an appliance is that it was taken back."""
+    """Whether the last thing that happened to an appliance is that it was taken back, and it still is there."""
     last = facts.get("last_swap")
-    return not facts.get("swap") and last is not None and last["outcome"] in ("reverted", "rolled_back")
+    if facts.get("swap") or not last:
+        return False
+    return (last["purpose"], last["outcome"]) == ("rollback", "reverted") and is_at(facts, last["to"])
 
 
-def find_goal(item: Data, facts: Facts | None, wanted: Wanted) -> Data:
+def is_done(goal: Data, facts: Facts, wanted: Wanted) -> bool:
+    """Whether a request like this one was the last thing that happened to an appliance."""
+    is_there = all(without_commit(goal[kind]) == without_commit(facts[kind]) for kind in KINDS)
+    restored = facts["last_swap"].get("restored", "") if went_back(facts) else None
+    return is_there and restored is not None and wanted.snapshot in ("", restored)
+
+
+def find_goal(item: Data, facts: Facts, wanted: Wanted) -> Data:
     """Return the appliance with the base and app that it goes back to, by name and version."""
-    name = item["name"]
-    if facts is None or not facts["base"]:
-        raise BadInput(f"Appliance {name} is not on its node, or the node did not answer.")
     named = {"base": wanted.base_version, "app": wanted.app_version}
     if any(named.values()):
         layers = {
             kind: {**facts[kind], "version": version or facts[kind]["version"]} for kind, version in named.items()
         }
+    elif went_back(facts):
+        layers = {kind: facts[kind] for kind in KINDS}
     else:
         layers = find_former(facts) or {}
         if not layers and not wanted.snapshot:
             raise BadInput(
-                f"Appliance {name} has nothing to go back to: it runs what it was deployed with. "
+                f"Appliance {item['name']} has nothing to go back to: it runs what it was deployed with. "
                 "Name a version: rollback_base_version, rollback_app_version."
             )
-        layers = layers or {"base": facts["base"], "app": facts["app"]}
+        layers = layers or {kind: facts[kind] for kind in KINDS}
     return {**item, **{kind: {**item[kind], **without_commit(layer)} for kind, layer in layers.items()}}
 
 
 def find_former(facts: Facts) -> Data | None:
-    """Return base and app before the last change: of the swap that is under way, if one is."""
-    found = facts["swap"]["from"] if facts.get("swap") else facts["previous"]
-    return {kind: found[kind] for kind in ("base", "app")} if found else None
+    """Return base and app before the last change. A rollback under way is finished, a patch under way undone."""
+    swap = facts.get("swap")
+    if swap:
+        return layers_of(swap["to" if swap.get("purpose") == "rollback" else "from"])
+    return layers_of(facts["previous"])
 
 
 def without_commit(layer: Facts) -> Data:
+    """Return name and version of a layer."""
     return {"name": layer["name"], "version": layer["version"]}
 
 
@@ -115,7 +166,7 @@ def describe(goal: Data, facts: Facts, wanted: Wanted, now: dt.datetime) -> str:
     """Return what will happen to one appliance, as a sentence."""
     steps = [
         f"{kind} {facts[kind]['name']} {facts[kind]['version']} -> {goal[kind]['name']} {goal[kind]['version']}"
-        for kind in ("base", "app")
+        for kind in KINDS
         if without_commit(facts[kind]) != without_commit(goal[kind])
     ]
     state = (
