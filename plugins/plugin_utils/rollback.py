@@ -78,9 +78,17 @@ def plan_rollback(
     back = Back({node: [] for node in fleet}, [], {}, {})
     for node, item in [(node, item) for node, items in fleet.items() for item in items if item["name"] in wanted.names]:
         try:
-            _add(back, node, item, find_facts(item, node, found.get(node, {})), wanted, now)
+            own = find_facts(item, node, found.get(node, {}))
+            goal = find_goal(item, own, wanted)
         except BadInput as error:
             back.skipped.setdefault(node, {})[item["name"]] = error.message
+            continue
+        if is_done(goal, own, wanted):
+            back.sentences.append(f"{item['name']}: nothing to do, it went back at {own['last_swap']['ended']}")
+            continue
+        back.nodes[node].append(goal)
+        back.sentences.append(describe(goal, own, wanted, now))
+        back.restore.update({item["name"]: wanted.snapshot} if wanted.snapshot else {})
     faults = [reason for reasons in back.skipped.values() for reason in reasons.values()]
     if faults and not any(back.nodes.values()):
         raise BadInput("\n".join(faults))
@@ -100,18 +108,6 @@ def find_facts(item: Data, node: str, found: Facts) -> Facts:
     if own is None:
         raise BadInput(f"Appliance {name} is not on its node.")
     return own
-
-
-def _add(back: Back, node: str, item: Data, facts: Facts, wanted: Wanted, now: dt.datetime) -> None:
-    goal = find_goal(item, facts, wanted)
-    if is_done(goal, facts, wanted):
-        there = f" to {wanted.snapshot}" if wanted.snapshot else ""
-        back.sentences.append(f"{item['name']}: nothing to do, it went back{there} at {facts['last_swap']['ended']}")
-        return
-    back.nodes[node].append(goal)
-    back.sentences.append(describe(goal, facts, wanted, now))
-    if wanted.snapshot:
-        back.restore[item["name"]] = wanted.snapshot
 
 
 def went_back(facts: Facts) -> bool:

@@ -119,7 +119,7 @@ def test_what_did_not_go_back_on_request_goes_back(changes: dict[str, t.Any]) ->
 def test_the_same_snapshot_is_not_brought_back_again() -> None:
     back = plan("web1", snapshot="mine", found={"web1": back_at_old(last_swap=last("reverted", restored="mine"))})
     assert (back.nodes["node1"], back.restore) == ([], {})
-    assert back.sentences == ["web1: nothing to do, it went back to mine at then"]
+    assert back.sentences == ["web1: nothing to do, it went back at then"]
 
 
 def test_the_same_snapshot_and_version_are_not_brought_back_again() -> None:
