@@ -15,7 +15,8 @@ from ansible_collections.strata.fleet.plugins.module_utils.errors import Changed
 from ansible_collections.strata.fleet.plugins.module_utils.model import Plan, Step
 
 STOP_TIMEOUT = 60
-HALT_TIMEOUT = 20
+HALT_TIMEOUT = 60
+COPY_TIMEOUT = 4 * 3600  # a pool of driver dir copies all of the state, others none
 FIRST_SYSTEMD_WITHOUT_RELOAD = 255  # `systemd-confext refresh --no-reload` is known from here on
 
 Args = t.Mapping[str, t.Any]
@@ -88,12 +89,12 @@ def snapshot_volume(node: Node, _appliance: str, args: Args) -> None:
     """Keep the state as it is now. One of that name stays as it is: a run that was cut off made it."""
     path = f"{_volume_path(node, args)}/snapshots"
     if node.engine.find(f"{path}/{args['snapshot']}") is None:
-        node.engine.create(path, {"name": args["snapshot"]})
+        node.engine.create(path, {"name": args["snapshot"]}, COPY_TIMEOUT)
 
 
 def restore_volume(node: Node, _appliance: str, args: Args) -> None:
     """Bring the state back to a snapshot."""
-    node.engine.replace(_volume_path(node, args), {"restore": args["snapshot"]}, "")
+    node.engine.replace(_volume_path(node, args), {"restore": args["snapshot"]}, "", COPY_TIMEOUT)
 
 
 def delete_snapshot(node: Node, _appliance: str, args: Args) -> None:
@@ -173,7 +174,14 @@ def wait_healthy(node: Node, appliance: str, args: Args) -> None:
     """Wait for health, and remember what was found healthy."""
     check = health.Check(args["health"], args["address"], args["services"])
     health.wait_until_healthy(node.engine, appliance, check, args["timeout"])
-    marks.update(node.store, appliance, pending=None, healthy=args["mark"])
+    # What is healthy is not bad, or not any more, whoever said so.
+    bad = [each for each in marks.read(node.store, appliance).get("bad", []) if not is_named_by(args["mark"], each)]
+    marks.update(node.store, appliance, pending=None, healthy=args["mark"], bad=bad or None)
+
+
+def is_named_by(identity: str, bad: Args) -> bool:
+    """Whether a combination of base and app is the one of which ``steps.identity`` made this."""
+    return identity.startswith(f"{bad['base'][:16]}+{bad['app'][:16]}+")
 
 
 def settle(node: Node, appliance: str, args: Args) -> None:

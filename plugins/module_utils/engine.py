@@ -52,17 +52,17 @@ class Engine:
         except errors.Absent:
             return None
 
-    def create(self, path: str, body: Body, **query: t.Any) -> None:
-        """POST, and wait where the engine works on it in the background."""
-        self._change("POST", path, body, **query)
+    def create(self, path: str, body: Body, timeout: float = 0) -> None:
+        """POST, and wait (for ``timeout`` seconds, if that is long) where the engine works on it in the background."""
+        self._change("POST", path, body, timeout=timeout)
 
     def update(self, path: str, body: Body, etag: str = "") -> None:
         """PATCH: keys that are not named stay as they are."""
         self._change("PATCH", path, body, etag=etag)
 
-    def replace(self, path: str, body: Body, etag: str) -> None:
+    def replace(self, path: str, body: Body, etag: str, timeout: float = 0) -> None:
         """PUT: ``body`` is all there will be. Raises Changed when it is no longer what was read."""
-        self._change("PUT", path, body, etag=etag)
+        self._change("PUT", path, body, etag=etag, timeout=timeout)
 
     def delete(self, path: str) -> None:
         """DELETE; what is gone already is fine."""
@@ -74,6 +74,10 @@ class Engine:
     def server(self) -> Body:
         """Return GET /1.0: api_extensions, config, environment, auth."""
         return t.cast("Body", self.read("")[0])
+
+    def pool_driver(self, pool: str) -> str:
+        """Return the driver of a storage pool, such as btrfs."""
+        return str(self.read(f"/storage-pools/{pool}")[0]["driver"])
 
     # -- instances and volumes -----------------------------------------------------------------------------------
 
@@ -178,12 +182,12 @@ class Engine:
                     f"The engine is still busy with {done.get('description', 'an operation')!r} after {timeout:.0f} s."
                 )
 
-    def _change(self, method: str, path: str, body: Body | None, *, etag: str = "", **query: t.Any) -> None:
+    def _change(self, method: str, path: str, body: Body | None, *, etag: str = "", timeout: float = 0) -> None:
         answer = self._transport.call(
-            method, f"/1.0{path}", query={"project": self.project, **query}, body=body, etag=etag
+            method, f"/1.0{path}", query={"project": self.project}, body=body, etag=etag, timeout=timeout or None
         )
         if answer.operation:
-            self.wait(answer.operation, self._timeout)
+            self.wait(answer.operation, timeout or self._timeout)
 
     def _take_log(self, path: str) -> str:
         text = self._transport.raw("GET", path, query={"project": self.project})[0].decode(errors="replace")

@@ -56,18 +56,40 @@ def wait_until_healthy(engine: Engine, name: str, check: Check, timeout: float) 
 
 
 def stay_healthy(engine: Engine, name: str, check: Check, seconds: float) -> None:
-    """Return when the appliance has been seen healthy for so long. Raises Unhealthy when it did not stay so."""
+    """Return when the appliance has been seen healthy for so long. Raises Unhealthy when it did not stay so.
+
+    A service that systemd had to restart did not, however quickly it was back.
+    """
     begun = time.monotonic()
-    deadline = begun + seconds
-    while (left := deadline - time.monotonic()) > 0:
+    restarts = _look_at_restarts(engine, name, check)
+    while (left := begun + seconds - time.monotonic()) > 0:
         time.sleep(min(1, left))
         if fault := find_fault(engine, name, check):
             try:
                 wait_until_healthy(engine, name, check, 0 if fault.is_final else UNSETTLED)
             except Unhealthy as error:
-                after = time.monotonic() - begun
-                error.message = f"It was healthy for some time and failed within {after:.0f} s. {error.message}"
+                error.message = f"{_for_a_while(begun)} {error.message}"
                 raise
+    risen = [
+        unit for unit, count in _look_at_restarts(engine, name, check).items() if count != restarts.get(unit, count)
+    ]
+    if risen:
+        raise Unhealthy(
+            f"{_for_a_while(begun)} Appliance {name}: {', '.join(risen)} ended and was started again.\n"
+            f"{explain(engine, name, check._replace(services=risen))}",
+            appliance=name,
+        )
+
+
+def _for_a_while(begun: float) -> str:
+    return f"It was healthy for some time and failed within {time.monotonic() - begun:.0f} s."
+
+
+def _look_at_restarts(engine: Engine, name: str, check: Check) -> dict[str, str]:
+    try:
+        return read_restarts(engine, name, check.services)
+    except EngineError:  # it stopped: that is found out and said elsewhere
+        return {}
 
 
 class Fault(t.NamedTuple):
@@ -92,6 +114,15 @@ def find_fault(engine: Engine, name: str, check: Check) -> Fault | None:
     return judge(engine, name, check, read_boot(engine, name))
 
 
+def read_restarts(engine: Engine, name: str, services: t.Sequence[str]) -> dict[str, str]:
+    """Return how often systemd restarted each of these services by itself."""
+    if not services:
+        return {}
+    shown = engine.execute(name, ["systemctl", "show", "--property=Id,NRestarts", *services]).stdout
+    units = (dict(line.partition("=")[::2] for line in stanza.splitlines()) for stanza in shown.split("\n\n"))
+    return {unit["Id"]: unit["NRestarts"] for unit in units if unit.get("NRestarts")}
+
+
 def _knock(engine: Engine, name: str, check: Check) -> Fault | None:
     """Look from outside only. None says that nothing is known to be wrong."""
     if check.health.get("type") not in ("http", "tcp"):
@@ -104,9 +135,12 @@ def judge(engine: Engine, name: str, check: Check, boot: Boot) -> Fault | None:
     """Return what is wrong with a running appliance that is this far."""
     if boot.word not in BOOTED:
         return Fault(f"systemd says {boot.word or 'nothing yet'}", False)
-    if boot.word == "degraded":
-        return Fault(f"failed units: {', '.join(failed_units(engine, name))}", True)
-    refusal = probe(engine, name, check)
+    try:
+        if boot.word == "degraded":
+            return Fault(f"failed units: {', '.join(failed_units(engine, name))}", True)
+        refusal = probe(engine, name, check)
+    except EngineError as error:  # a command that hangs, or an instance that stops under it
+        return Fault(error.message, False)
     return Fault(refusal, False) if refusal else None
 
 

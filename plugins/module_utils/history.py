@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import typing as t
 from pathlib import Path
+
+from ansible_collections.strata.fleet.plugins.module_utils.marks import write_durably
 
 KEPT = 100  # lines
 
@@ -34,12 +35,7 @@ def append(store: Path, appliance: str, record: Record) -> None:
     path = _path(store, appliance)
     path.parent.mkdir(exist_ok=True)
     lines = [json.dumps(each, sort_keys=True) for each in (*read(store, appliance), record)][-KEPT:]
-    temporary = path.with_suffix(".new")
-    with temporary.open("w") as file:
-        file.write("".join(f"{line}\n" for line in lines))
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.rename(path)
+    write_durably(path, "".join(f"{line}\n" for line in lines))
 
 
 def remove(store: Path, appliance: str) -> None:

@@ -14,18 +14,28 @@ a second to change a key of one instance among a hundred.
 from __future__ import annotations
 
 import json
+import os
 import typing as t
 from pathlib import Path
+
+from ansible_collections.strata.fleet.plugins.module_utils.errors import ContentError
 
 Marks = dict[str, t.Any]
 
 
 def read(store: Path, appliance: str) -> Marks:
-    """Return the marks, {} where there are none."""
+    """Return the marks, {} where there are none. Raises ContentError for what Strata did not write."""
+    path = _path(store, appliance)
     try:
-        return t.cast("Marks", json.loads(_path(store, appliance).read_text()))
-    except (FileNotFoundError, json.JSONDecodeError):
+        return t.cast("Marks", json.loads(path.read_text()))
+    except FileNotFoundError:
         return {}
+    except json.JSONDecodeError as error:
+        raise ContentError(
+            f"{path} is damaged: {error}. It tells whether a patch of {appliance} was cut off. See that {appliance} is "
+            "well, then remove the file",
+            path=str(path),
+        ) from error
 
 
 def update(store: Path, appliance: str, **changes: t.Any) -> None:
@@ -33,14 +43,27 @@ def update(store: Path, appliance: str, **changes: t.Any) -> None:
     kept = {**read(store, appliance), **changes}
     path = _path(store, appliance)
     path.parent.mkdir(exist_ok=True)
-    temporary = path.with_suffix(".new")
-    temporary.write_text(json.dumps({key: mark for key, mark in kept.items() if mark is not None}, sort_keys=True))
-    temporary.rename(path)
+    write_durably(path, json.dumps({key: mark for key, mark in kept.items() if mark is not None}, sort_keys=True))
 
 
 def remove(store: Path, appliance: str) -> None:
     """Forget an appliance."""
     _path(store, appliance).unlink(missing_ok=True)
+
+
+def write_durably(path: Path, text: str) -> None:
+    """Replace a file, so that after a power cut it is the old one or the new one."""
+    temporary = path.with_suffix(".new")
+    with temporary.open("w") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.rename(path)
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
 
 
 def _path(store: Path, appliance: str) -> Path:

@@ -127,12 +127,14 @@ class Instance:
 class Have:
     """What the engine and the store say: instances by name, sizes in bytes of volumes by name (0: no limit).
 
-    ``snapshots`` are the names of a volume's snapshots, oldest first, of the volumes that were asked for.
+    ``snapshots`` are the names of a volume's snapshots, oldest first, and ``pool_driver`` is where they are kept; both
+    only where they were asked for.
     """
 
     instances: t.Mapping[str, Instance]
     volumes: t.Mapping[str, int]
     snapshots: t.Mapping[str, t.Sequence[str]] = dataclasses.field(default_factory=dict)
+    pool_driver: str = ""
 
 
 class Place(t.NamedTuple):
@@ -172,8 +174,9 @@ class Plan:
 class Swap:
     """An appliance on its way from one composition to another, and what takes it ``back`` when that fails.
 
-    ``started`` is '' unless an earlier run began it; one that ``undoes`` takes back what an earlier run did not end.
-    ``watched`` says that the appliance may be serving, so that its interruption can be measured.
+    ``started`` is '' unless an earlier run began it; then the state may be ``touched``. One that ``undoes`` takes back
+    what an earlier run did not end. ``leaves`` is what a rollback turns its back on. ``snapshot`` holds the state as it
+    was. ``watched`` says that the appliance may be serving, so that its interruption can be measured.
     """
 
     item: Appliance
@@ -184,7 +187,9 @@ class Swap:
     forward: tuple[Step, ...]
     back: tuple[Step, ...]
     undoes: bool
+    leaves: Composition | None
     watched: bool
+    touched: bool
 
     @property
     def appliance(self) -> str:

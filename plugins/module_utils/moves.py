@@ -14,13 +14,20 @@ from ansible_collections.strata.fleet.plugins.module_utils.model import Composit
 from ansible_collections.strata.fleet.plugins.module_utils.staging import Request, Staging, find_missing, who
 from ansible_collections.strata.fleet.plugins.module_utils.store import Found, Store, Wish, check_fit
 
-ABI, PIN, BAD, CONTENT = "abi", "pin", "bad", "content"
+ABI, PIN, BAD, CONTENT, STATE, ROLLBACK = "abi", "pin", "bad", "content", "state", "rollback"
 
 Bad = t.Mapping[str, t.Any]
 
 
+class Holds(t.NamedTuple):
+    """What is not to be: combinations that failed, and any move of appliances that a rollback is taking back."""
+
+    bad: t.Sequence[Bad] = ()
+    going_back: t.Collection[str] = ()
+
+
 class Blocked(t.NamedTuple):
-    """Why an appliance does not move to a version; ``cause`` is abi, pin, bad or content, ``vendor`` who can help."""
+    """Why an appliance does not move to a version; ``cause`` is one of those above, ``vendor`` who can help."""
 
     kind: str
     name: str
@@ -76,9 +83,9 @@ def channel_of(wish: Wish) -> Wish:
 
 
 def decide_moves(
-    store: Store, requests: t.Sequence[Request], running: t.Mapping[str, Composition], avoid: t.Sequence[Bad]
+    store: Store, requests: t.Sequence[Request], running: t.Mapping[str, Composition], holds: Holds
 ) -> Moves:
-    """Choose how far each appliance moves, without changing anything. ``avoid`` are the combinations that failed.
+    """Choose how far each appliance moves, without changing anything.
 
     An appliance that cannot take the new base and the new app takes one of them, or stays what it is (``running``).
     Raises Unreachable, DiskFull, or BadInput where the store has lost what an appliance runs.
@@ -88,9 +95,14 @@ def decide_moves(
     chosen: dict[str, dict[str, Found]] = {}
     blocked: dict[str, Blocked] = {}
     held: dict[str, Blocked] = {}
+    obstacle: Blocked | None
     for request in requests:
         current = _read_current(store, request, running[request.appliance])
-        chosen[request.appliance], obstacle = _choose(request, current, offers, avoid)
+        if request.appliance in holds.going_back:
+            reason = "a rollback of it was cut off: that is finished first"
+            chosen[request.appliance], obstacle = current, _blocked("app", current["app"], ROLLBACK, reason)
+        else:
+            chosen[request.appliance], obstacle = _choose(request, current, offers, holds.bad)
         if obstacle:
             is_still = _commits(chosen[request.appliance]) == _commits(current)
             (blocked if is_still else held)[request.appliance] = obstacle
@@ -142,6 +154,11 @@ def _find_obstacle(layers: dict[str, Found], current: dict[str, Found], avoid: t
     misfit = check_fit(base.manifest, app.manifest)
     if misfit:
         return _blocked("app", app, ABI, misfit)
+    old = current["app"].manifest
+    if app.manifest.get("state_schema", "") != old.get("state_schema", "") and is_older(app.manifest, old):
+        return _blocked(
+            "app", app, STATE, "it is older, and keeps its state in another format: roll back with a snapshot"
+        )
     for bad in avoid:
         if (bad["base"], bad["app"]) == (base.layer.commit, app.layer.commit):
             kind = "app" if app.layer.commit != current["app"].layer.commit else "base"
@@ -185,5 +202,11 @@ def _find_changes(
             pair = f"{old.commit}..{new.layer.commit}"
             if old.commit != new.layer.commit and pair not in found:
                 before = store.read(kind, old.name, old.commit).manifest
-                found[pair] = changes.between(store.history_of(new), before, new.manifest)
+                told = changes.between(store.history_of(new), before, new.manifest)
+                found[pair] = {**told, "older": is_older(new.manifest, before)}
     return found
+
+
+def is_older(new: t.Mapping[str, t.Any], old: t.Mapping[str, t.Any]) -> bool:
+    """Whether a version was built before another, by their manifests."""
+    return bool(new.get("built", "") < old.get("built", ""))

@@ -53,13 +53,18 @@ def _steps_of(item: Appliance | Removal, have: Have, place: Place, scope: str) -
 
 
 def find_problems(item: Appliance | Removal, have: Have, scope: str = "all") -> list[str]:
-    """Return a sentence for everything that stands in the way of one appliance."""
+    """Return a sentence for everything that stands in the way of one appliance; ``scope`` is all, config or layers."""
     problems = []
     present = have.instances.get(item.name)
     if present and instance.composition_of(present.config) is None:
         problems.append(
             f"Appliance {item.name}: the engine has an instance of that name which Strata did not make; "
             "rename the appliance, or move that instance out of the project."
+        )
+    elif scope == "all" and isinstance(item, Appliance) and _is_between_versions(item, present):
+        problems.append(
+            f"Appliance {item.name}: a patch or rollback of it was cut off. Run playbooks/patch.yml, which ends that, "
+            "before another version is deployed."
         )
     elif scope == "config" and isinstance(item, Appliance):
         problems += _find_config_problems(item, present)
@@ -72,6 +77,12 @@ def find_problems(item: Appliance | Removal, have: Have, scope: str = "all") -> 
                 f"volume has {format_size(size)}, and state is never made smaller; ask for {format_size(size)} or more."
             )
     return problems
+
+
+def _is_between_versions(item: Appliance, present: Instance | None) -> bool:
+    """Whether a swap has not ended, and this would change base or app beside it."""
+    running = instance.composition_of(present.config) if present else None
+    return bool(present and present.marks.get("swap") and running and running[:2] != item.composition[:2])
 
 
 def _find_config_problems(item: Appliance, present: Instance | None) -> list[str]:

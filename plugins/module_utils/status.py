@@ -12,6 +12,7 @@ from pathlib import Path
 
 from ansible_collections.strata.fleet.plugins.module_utils import health, history, marks
 from ansible_collections.strata.fleet.plugins.module_utils.engine import Engine
+from ansible_collections.strata.fleet.plugins.module_utils.errors import StrataError
 from ansible_collections.strata.fleet.plugins.module_utils.instance import PREVIOUS, composition_of
 
 Body = t.Mapping[str, t.Any]
@@ -69,13 +70,20 @@ def _describe(sources: Sources, body: Body, memory: t.Mapping[int, int], check_h
     elif check_health and not is_running:
         answer |= {"health": "unhealthy", "fault": f"it is {answer['state']}"}
     elif check_health:
-        boot = health.read_boot(engine, name)
-        manifest = manifests(composition.app.commit)
-        check = health.Check(manifest["health"], answer["address"], manifest["services"])
-        fault = health.judge(engine, name, check, boot)
-        answer["boot_seconds"] = round(boot.seconds, 2) if boot.seconds else None
-        answer |= {"health": "unhealthy", "fault": fault.text} if fault else {"health": "healthy"}
+        answer |= _check(engine, name, manifests(composition.app.commit), answer["address"])
     return answer
+
+
+def _check(engine: Engine, name: str, manifest: Body, address: str) -> Status:
+    """Return what health checks tell. One appliance that cannot be looked at hides no other."""
+    check = health.Check(manifest["health"], address, manifest["services"])
+    try:
+        boot = health.read_boot(engine, name)
+        fault = health.judge(engine, name, check, boot)
+    except StrataError as error:
+        return {"health": "unhealthy", "fault": error.message}
+    verdict = {"health": "unhealthy", "fault": fault.text} if fault else {"health": "healthy"}
+    return {"boot_seconds": round(boot.seconds, 2) if boot.seconds else None, **verdict}
 
 
 def measure_memory(inits: t.Iterable[int]) -> dict[int, int]:

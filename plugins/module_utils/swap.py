@@ -6,9 +6,9 @@
 from __future__ import annotations
 
 import concurrent.futures
-import contextlib
 import functools
 import threading
+import time
 import typing as t
 
 from ansible_collections.strata.fleet.plugins.module_utils import clock, health, history, marks
@@ -23,107 +23,180 @@ from ansible_collections.strata.fleet.plugins.module_utils.model import Composit
 from ansible_collections.strata.fleet.plugins.module_utils.swap_plan import ROLLBACK
 from ansible_collections.strata.fleet.plugins.module_utils.watch import Watch
 
-PATCHED, REVERTED, ROLLED_BACK, FAILED = "patched", "reverted", "rolled_back", "failed"
+PATCHED, REVERTED, ROLLED_BACK, FAILED, SKIPPED = "patched", "reverted", "rolled_back", "failed", "skipped"
 MOST_AT_ONCE = 200  # appliances that settle at the same time
+PATIENCE = 60  # seconds for an engine that went away to be back
+ON_STATE = ("snapshot_volume", "restore_volume")
 
 Outcome = dict[str, t.Any]
+Goal = tuple[str, str]
 
 
-class Slots(t.NamedTuple):
-    """How many appliances of a node stop and start at once. One that only settles leaves its slot to another."""
+class Shared:
+    """What the swaps of one call share: slots for those that stop and start, and the goals that failed in it."""
 
-    busy: threading.Semaphore
+    def __init__(self, parallel: int) -> None:
+        self.slots = threading.Semaphore(parallel)
+        self.failed: dict[Goal, str] = {}
 
-    @contextlib.contextmanager
-    def left(self) -> t.Iterator[None]:
-        """Let another go on for a while."""
-        self.busy.release()
+
+class Run:
+    """One swap under way: the actions that were ``done``, and whether it still holds a slot."""
+
+    def __init__(self, node: Node, shared: Shared, swap: Swap) -> None:
+        self.node = node
+        self.shared = shared
+        self.swap = swap
+        self.done: list[Step] = []
+        self._has_slot = True
+
+    def leave_slot(self) -> None:
+        """Let another appliance begin: this one only has to stay healthy, or to get back as soon as it can."""
+        if self._has_slot:
+            self._has_slot = False
+            self.shared.slots.release()
+
+    def did(self, *actions: str) -> bool:
+        """Whether one of these was done."""
+        return any(step.action in actions for step in self.done)
+
+    def carry_out(self, step: Step) -> None:
+        """Do a step. Raises StrataError, whatever went wrong: the appliance has to get back in any case."""
+        if step.action == "settle":
+            self.leave_slot()
         try:
-            yield
-        finally:
-            self.busy.acquire()
+            carry_out(self.node, step)
+        except OSError as error:
+            raise StrataError(f"Appliance {step.appliance}: could not {step.sentence}: {error}") from error
+        self.done.append(step)
+
+    def go(self) -> tuple[str, str]:
+        """Return how it ended, and why not as it should."""
+        for step in self.swap.forward:
+            try:
+                self.carry_out(step)
+            except StrataError as error:
+                return self.go_back(step, error)
+        if self.swap.undoes:
+            return ROLLED_BACK, "a run that was cut off had begun this, and now the version is not to be tried any more"
+        if self.swap.purpose != ROLLBACK:
+            return PATCHED, ""
+        if self.swap.leaves:
+            remember_as_bad(self.node, self.swap, self.swap.leaves, "rolled back on request")
+        return REVERTED, ""
+
+    def go_back(self, failed: Step, error: StrataError) -> tuple[str, str]:
+        """Return what became of the way back, which begins where the way there ended."""
+        self.leave_slot()
+        reason = error.message
+        is_at_fault = self.swap.came_from[:2] != self.swap.item.composition[:2]
+        if isinstance(error, Unhealthy) and is_at_fault:
+            self.fail_goal(reason)
+        if isinstance(error, Unreachable) and not engine_is_back(self.node):
+            return FAILED, reason
+        if not self.swap.touched and not self.did("begin_swap"):
+            return ROLLED_BACK, reason  # nothing was touched
+        if not self.swap.back:
+            return FAILED, reason
+        touched_state = self.swap.touched or self.did("start", "restore_volume")
+        for step in self.swap.back:
+            try:
+                if touched_state or step.action not in ON_STATE:
+                    self.carry_out(step)
+            except StrataError as another:
+                return FAILED, f"{reason}\nGoing back failed as well: {another.message}"
+        if failed.action == "start" and is_at_fault:
+            self.fail_goal(reason)  # only now that another version was seen to start here
+        return ROLLED_BACK, reason
+
+    def fail_goal(self, reason: str) -> None:
+        """Remember that the version is to blame, for other appliances of this call and for later ones."""
+        self.shared.failed[goal_of(self.swap.item.composition)] = self.swap.appliance
+        remember_as_bad(self.node, self.swap, self.swap.item.composition, reason)
 
 
 def run_swaps(swaps: t.Sequence[Swap], node: Node, parallel: int) -> dict[str, Outcome]:
     """Carry the swaps out, up to ``parallel`` at once, and return what became of each, by appliance.
 
-    An outcome has the keys appliance, purpose, outcome (patched, reverted, rolled_back, failed), from, to, started,
-    ended (ISO 8601, UTC), interruption (seconds, None where it could not be measured), reason, state (kept, restored)
-    and snapshot.
+    An outcome has the keys appliance, purpose, outcome (patched, reverted, rolled_back, failed, skipped), from, to,
+    started, ended (ISO 8601, UTC), interruption (seconds, None where it could not be measured), reason, state (kept,
+    restored), restored (the snapshot that was brought back) and snapshot. One is skipped when its goal has just failed.
     """
-    slots = Slots(threading.Semaphore(parallel))
+    shared = Shared(parallel)
     with concurrent.futures.ThreadPoolExecutor(max_workers=min(len(swaps), MOST_AT_ONCE) or 1) as pool:
-        outcomes = pool.map(functools.partial(_run_swap, node, slots), swaps)
+        outcomes = pool.map(functools.partial(_run_swap, node, shared), swaps)
         return {outcome["appliance"]: outcome for outcome in outcomes}
 
 
-def _run_swap(node: Node, slots: Slots, swap: Swap) -> Outcome:
-    with slots.busy:
-        started = swap.started or clock.now()
-        watch = Watch(swap.item, _address(node, swap)) if swap.watched else None
-        if watch:
-            watch.start()
-        done: list[str] = []
-        word, reason = _go(node, slots, swap, done)
-        outcome = {
-            "appliance": swap.appliance,
-            "purpose": swap.purpose,
-            "outcome": word,
-            "from": swap.came_from.to_data(),
-            "to": _goal(node, swap).to_data(),
-            "started": started,
-            "ended": clock.now(),
-            "interruption": watch.stop() if watch else None,
-            "reason": reason,
-            "state": "restored" if "restore_volume" in done else "kept",
-            "snapshot": swap.snapshot,
-        }
+def _run_swap(node: Node, shared: Shared, swap: Swap) -> Outcome:
+    shared.slots.acquire()
+    run = Run(node, shared, swap)
+    try:
+        goal = goal_of(swap.item.composition)
+        if goal in shared.failed and not swap.touched:
+            reason = f"the same base and app have just failed on {shared.failed[goal]}"
+            return _describe(swap, (SKIPPED, reason), swap.item.composition, clock.now(), None)
+        return _watch(run)
+    finally:
+        run.leave_slot()
+
+
+def _watch(run: Run) -> Outcome:
+    """Return what became of a swap, with how long it interrupted, and have it in the appliance's history."""
+    node, swap = run.node, run.swap
+    started = swap.started or clock.now()
+    wanted = _goal(node, swap)
+    watch = Watch(swap.item, _address(node, swap)) if swap.watched else None
+    if watch:
+        watch.start()
+    verdict = run.go()
+    outcome = _describe(swap, verdict, wanted, started, watch.stop() if watch else None)
+    outcome["restored"] = next((step.args["snapshot"] for step in run.done if step.action == "restore_volume"), "")
+    outcome["state"] = "restored" if outcome["restored"] else "kept"
+    try:
         history.append(node.store, swap.appliance, outcome)
-        if word != FAILED:
+        if outcome["outcome"] != FAILED:
             marks.update(node.store, swap.appliance, swap=None)
-        return outcome
+    except OSError as error:
+        return {**outcome, "outcome": FAILED, "reason": f"{outcome['reason']}\nIt could not be written down: {error}"}
+    return outcome
 
 
-def _go(node: Node, slots: Slots, swap: Swap, done: list[str]) -> tuple[str, str]:
-    """Return how the swap ended, and why it did not as it should; ``done`` takes the actions that were."""
-    for step in swap.forward:
+def _describe(
+    swap: Swap, verdict: tuple[str, str], wanted: Composition, started: str, interruption: float | None
+) -> Outcome:
+    return {
+        "appliance": swap.appliance,
+        "purpose": swap.purpose,
+        "outcome": verdict[0],
+        "from": swap.came_from.to_data(),
+        "to": wanted.to_data(),
+        "started": started,
+        "ended": clock.now(),
+        "interruption": interruption,
+        "reason": verdict[1],
+        "state": "kept",
+        "restored": "",
+        "snapshot": swap.snapshot,
+    }
+
+
+def engine_is_back(node: Node) -> bool:
+    """Wait for an engine that did not answer: it may have been restarted."""
+    deadline = time.monotonic() + PATIENCE
+    while time.monotonic() < deadline:
         try:
-            _carry_out(node, slots, step)
-        except Unreachable as error:
-            return FAILED, error.message  # the node's fault, and nothing else can be done on it now
-        except StrataError as error:
-            if isinstance(error, Unhealthy) or step.action == "start":
-                _remember_as_bad(node, swap.appliance, swap.item.composition, error.message)
-            return _go_back(node, slots, swap, done, error.message)
-        done.append(step.action)
-    if swap.undoes:
-        return ROLLED_BACK, "a run that was cut off had begun this, and now the version is not to be tried any more"
-    if swap.purpose != ROLLBACK:
-        _forget_as_bad(node, swap.appliance, swap.item.composition)
-        return PATCHED, ""
-    if swap.came_from[:2] != swap.item.composition[:2]:
-        _remember_as_bad(node, swap.appliance, swap.came_from, "rolled back on request")
-    return REVERTED, ""
+            node.engine.server()
+        except StrataError:
+            time.sleep(1)
+        else:
+            return True
+    return False
 
 
-def _go_back(node: Node, slots: Slots, swap: Swap, done: list[str], reason: str) -> tuple[str, str]:
-    if not swap.back:
-        return FAILED, reason
-    for step in swap.back:
-        try:
-            _carry_out(node, slots, step)
-        except StrataError as error:
-            return FAILED, f"{reason}\nGoing back failed as well: {error.message}"
-        done.append(step.action)
-    return ROLLED_BACK, reason
-
-
-def _carry_out(node: Node, slots: Slots, step: Step) -> None:
-    if step.action == "settle":
-        with slots.left():
-            carry_out(node, step)
-    else:
-        carry_out(node, step)
+def goal_of(composition: Composition) -> Goal:
+    """Return what fails or not: a base with an app, whatever the config."""
+    return composition.base.commit, composition.app.commit
 
 
 def _goal(node: Node, swap: Swap) -> Composition:
@@ -132,26 +205,28 @@ def _goal(node: Node, swap: Swap) -> Composition:
     return Composition.from_data(mark["to"]) if mark and swap.undoes else swap.item.composition
 
 
-def _remember_as_bad(node: Node, appliance: str, composition: Composition, reason: str) -> None:
-    base, app, _config = composition
-    found = {
-        "base": base.commit,
-        "app": app.commit,
-        "base_version": f"{base.name} {base.version}",
-        "app_version": f"{app.name} {app.version}",
-        "reason": reason,
-        "at": clock.now(),
-    }
-    marks.update(node.store, appliance, bad=[*_bad_others(node, appliance, composition), found])
-
-
-def _forget_as_bad(node: Node, appliance: str, composition: Composition) -> None:
-    marks.update(node.store, appliance, bad=_bad_others(node, appliance, composition) or None)
-
-
-def _bad_others(node: Node, appliance: str, composition: Composition) -> list[dict[str, t.Any]]:
-    known = marks.read(node.store, appliance).get("bad", [])
-    return [each for each in known if (each["base"], each["app"]) != (composition.base.commit, composition.app.commit)]
+def remember_as_bad(node: Node, swap: Swap, composition: Composition, reason: str) -> None:
+    """Write down that a combination is not to be tried; of what a rollback left, neither the base nor the app alone."""
+    pairs = [(composition.base, composition.app)]
+    if swap.leaves:
+        _base, app, _config = home = swap.item.composition
+        pairs += [(composition.base, app), (home.base, composition.app)]
+        pairs = [pair for pair in dict.fromkeys(pairs) if pair != home[:2]]
+    found = [
+        {
+            "base": base.commit,
+            "app": app.commit,
+            "base_version": f"{base.name} {base.version}",
+            "app_version": f"{app.name} {app.version}",
+            "reason": reason.partition("\n")[0],
+            "at": clock.now(),
+        }
+        for base, app in pairs
+    ]
+    known = marks.read(node.store, swap.appliance).get("bad", [])
+    new = {(each["base"], each["app"]) for each in found}
+    others = [each for each in known if (each["base"], each["app"]) not in new]
+    marks.update(node.store, swap.appliance, bad=[*others, *found])
 
 
 def _address(node: Node, swap: Swap) -> str:

@@ -9,6 +9,7 @@ is left to a deploy.
 
 from __future__ import annotations
 
+import re
 import typing as t
 
 from ansible_collections.strata.fleet.plugins.module_utils import diff, instance, steps
@@ -28,7 +29,9 @@ from ansible_collections.strata.fleet.plugins.module_utils.plan import find_prob
 
 PATCH, ROLLBACK = "patch", "rollback"
 SNAPSHOT_PREFIX = "strata-"
-GIVEN_UP = "-given-up"
+GIVEN_UP, TRIED = "-given-up", "-tried"
+OWN_SNAPSHOT = re.compile(rf"{SNAPSHOT_PREFIX}\d{{8}}T\d{{6}}Z")
+KEEPS_NO_NEWER = "zfs"  # to bring a snapshot back it wants to delete those that came after
 OF_A_COMPOSITION = (instance.COMPOSITION, instance.SIZES)
 
 
@@ -61,23 +64,44 @@ def came_from(present: Instance) -> Composition | None:
     return Composition.from_data(mark["from"]) if mark else instance.composition_of(present.config)
 
 
+def counts_as(present: Instance) -> Composition | None:
+    """Return what an appliance runs in the eyes of a patch: one that a rollback has begun to take back runs the old."""
+    mark = present.marks.get("swap")
+    if mark and mark["purpose"] == ROLLBACK:
+        return Composition.from_data(mark["to"])
+    return came_from(present)
+
+
 class Course:
-    """Where one appliance stands between the composition that is known to be good and the one that it should have."""
+    """Where one appliance stands between the composition that is known to be good and the one that it should have.
+
+    ``kept`` is the snapshot that holds its state as it was before the swap began; ``restore`` is the snapshot that its
+    state goes back to, '' where it stays.
+    """
 
     def __init__(self, way: Ways, have: Have, manner: Manner) -> None:
         self.item, self.good, self.now = way
         self.manner = manner
         self.present = have.instances[self.item.name]
         self.is_running = self.present.status == "Running"
-        self.mark: t.Mapping[str, t.Any] | None = self.present.marks.get("swap")
+        self.mark: t.Mapping[str, t.Any] = self.present.marks.get("swap") or {}
         self.has_moved = self.now.composition[:2] != self.good.composition[:2]
         self.returns = self.item.composition[:2] == self.good.composition[:2]
-        self.snapshot = f"{SNAPSHOT_PREFIX}{manner.now}"
-        if self.mark and self.has_moved:
-            self.snapshot = self.mark["snapshot"]
-        self.restore = manner.restore.get(self.item.name, "")
-        if self.has_moved and self.returns and self.now.state_schema != self.good.state_schema:
-            self.restore = self.restore or self.snapshot
+        is_finishing = self.mark.get("purpose") == ROLLBACK and self._is_goal_of_mark()
+        self.purpose = ROLLBACK if is_finishing else manner.purpose
+        self.requested = manner.restore.get(self.item.name) or (self.mark["restore"] if is_finishing else "")
+        was_touched = bool(self.mark) and (self.has_moved or bool(self.mark["restore"]))
+        fresh = f"{SNAPSHOT_PREFIX}{manner.now}{GIVEN_UP if self.requested else ''}"
+        self.kept = str(self.mark["snapshot"]) if was_touched else fresh
+        self.undoes_state = self.returns and was_touched and (bool(self.mark["restore"]) or self.formats_differ())
+        self.restore = self.requested or (self.kept if self.undoes_state else "")
+
+    def _is_goal_of_mark(self) -> bool:
+        return self.item.composition[:2] == Composition.from_data(self.mark["to"])[:2]
+
+    def formats_differ(self) -> bool:
+        """Whether one of the versions may have changed the state so that another cannot read it."""
+        return len({each.state_schema for each in (self.good, self.item, self.now)}) > 1
 
     def has_arrived(self) -> bool:
         """Whether the composition is the wanted one. Other config alone is no reason to begin a swap."""
@@ -91,6 +115,12 @@ class Course:
     def previous(self) -> str | None:
         """Return the key PREVIOUS as it was before the swap, None where there was none."""
         return self.mark["previous"] if self.mark else self.present.config.get(instance.PREVIOUS)
+
+    def leaves(self) -> Composition | None:
+        """Return what a rollback turns its back on, None where it changes no version."""
+        if self.returns:
+            return Composition.from_data(self.mark["to"]) if self.mark else None
+        return self.good.composition
 
 
 def plan_swaps(ways: t.Iterable[Ways], have: Have, place: Place, manner: Manner) -> list[Swap]:
@@ -117,20 +147,24 @@ def to_plan(swaps: t.Sequence[Swap], have: Have, place: Place) -> Plan:
 
 def _find_problems(way: Ways, have: Have, manner: Manner) -> list[str]:
     item, good, _now = way
-    problems = find_problems(item, have)
-    restore = manner.restore.get(item.name)
+    course = Course(way, have, manner)
+    problems = find_problems(item, have, "layers")
     volumes = _volumes(good, have)
     known = _known_snapshots(volumes, have)
-    lacking = [name for name in volumes if restore and restore not in have.snapshots.get(name, ())]
-    if lacking:
-        problems.append(f"Appliance {item.name}: there is no snapshot {restore!r} of {', '.join(lacking)}; {known}.")
+    if course.requested and not any(course.requested in have.snapshots.get(name, ()) for name in volumes):
+        problems.append(f"Appliance {item.name}: it has no snapshot {course.requested!r} of its state; {known}.")
     is_other = manner.purpose == ROLLBACK and item.state_schema != good.state_schema
-    if is_other and not restore and not manner.keep_state:
+    if is_other and not course.requested and not manner.keep_state:
         old, new = (f"app {each.composition.app.name} {each.composition.app.version}" for each in (item, good))
         problems.append(
             f"Appliance {item.name}: {new} keeps its state as {good.state_schema!r}, {old} as {item.state_schema!r}, "
             f"and may not be able to read what is there now. Name a snapshot to go back to ({known}), or ask to keep "
             "the state as it is."
+        )
+    if have.pool_driver == KEEPS_NO_NEWER and volumes and (course.restore or course.formats_differ()):
+        problems.append(
+            f"Appliance {item.name}: this may have to bring a snapshot of its state back, and a pool of driver "
+            f"{KEEPS_NO_NEWER} cannot do that and keep what is newer. Move the node to a pool of driver btrfs or dir."
         )
     return problems
 
@@ -141,17 +175,19 @@ def _known_snapshots(volumes: t.Iterable[str], have: Have) -> str:
 
 
 def _plan_swap(course: Course, have: Have, place: Place) -> Swap:
-    mark = course.mark
+    has_way_back = not course.returns or bool(course.requested)
     return Swap(
         item=course.item,
-        purpose=mark["purpose"] if mark else course.manner.purpose,
+        purpose=course.purpose,
         came_from=course.good.composition,
-        started=mark["started"] if mark else "",
-        snapshot=course.snapshot,
+        started=str(course.mark.get("started", "")),
+        snapshot=course.kept,
         forward=tuple(_forward(course, have, place)),
-        back=() if course.returns else tuple(_back(course, have, place)),
-        undoes=course.returns and mark is not None,
-        watched=course.is_running and mark is None,
+        back=tuple(_back(course, have, place)) if has_way_back else (),
+        undoes=course.returns and bool(course.mark) and course.purpose == PATCH,
+        leaves=course.leaves() if course.purpose == ROLLBACK else None,
+        watched=course.is_running and not course.mark,
+        touched=bool(course.mark),
     )
 
 
@@ -162,57 +198,80 @@ def _forward(course: Course, have: Have, place: Place) -> list[Step]:
     stays = course.has_arrived() and not course.restore
     if not stays:
         planned += [steps.write_config(item), _begin(course)]
-        planned += [steps.stop(item.name)] if course.is_running else []
-        kept_as = _given_up(course.snapshot) if course.has_moved else course.snapshot
-        if course.restore or not course.has_moved:
-            planned += [_snapshot(item.name, volume, kept_as) for volume in volumes]
-        planned += _restore(item.name, volumes, course.restore, kept_as) if course.restore else []
-        devices = _changed_devices(course.now, item, place)
-        planned.append(_point(item, _changed_keys(course), devices))
+        is_patient = course.purpose == PATCH and not course.returns
+        planned += [steps.stop(item.name) if is_patient else _halt(item.name)] if course.is_running else []
+        planned += _keep_state(course, volumes, have)
+        planned.append(_point(item, _changed_keys(course), _changed_devices(course.now, item, place)))
     if item.state == RUNNING:
         planned += [steps.wait(item)] if stays and course.is_running else steps.start(item)
         planned.append(_settle(item, course.manner.settle))
     return planned + _forget_snapshots(course, volumes, have)
 
 
+def _keep_state(course: Course, volumes: list[str], have: Have) -> list[Step]:
+    """Return what keeps the state before another version works on it, and what brings older state back."""
+    name = course.item.name
+    if course.undoes_state:
+        return _restore(name, _having(volumes, course.kept, have), course.kept, _aside(course.kept))
+    if course.requested:
+        to_restore = _having(volumes, course.requested, have)
+        others = [_snapshot(name, volume, course.kept) for volume in volumes if volume not in to_restore]
+        return others + _restore(name, to_restore, course.requested, course.kept)
+    return [] if course.has_moved else [_snapshot(name, volume, course.kept) for volume in volumes]
+
+
 def _back(course: Course, have: Have, place: Place) -> list[Step]:
     """Return what takes the appliance back to the composition that was good, from wherever it is by then."""
     item, good = course.item, course.good
-    volumes = _volumes(good, have)
-    planned = [Step(item.name, "halt", f"stop {item.name}, which failed", {})]
-    if course.restore or len({good.state_schema, item.state_schema, course.now.state_schema}) > 1:
-        kept_as = _given_up(course.snapshot)
-        planned += [_snapshot(item.name, volume, kept_as) for volume in volumes]
-        planned += _restore(item.name, volumes, course.snapshot, kept_as)
+    planned = [_halt(item.name)]
+    if course.requested or course.formats_differ():
+        is_old = course.kept == course.mark.get("snapshot")
+        volumes = _volumes(course.now, have)
+        planned += _restore(
+            item.name, _having(volumes, course.kept, have) if is_old else volumes, course.kept, _aside(course.kept)
+        )
     wanted = instance.instance_config(good)
     keys = {**{key: wanted[key] for key in OF_A_COMPOSITION}, instance.PREVIOUS: course.previous()}
     planned.append(_point(good, keys, _changed_devices(item, good, place)))
-    return [*planned, *steps.start(good)]
+    return [*planned, *steps.start(good), *_forget_snapshots(course, _volumes(good, have), have)]
+
+
+def _halt(name: str) -> Step:
+    return Step(name, "halt", f"stop {name}, by force if it does not", {})
+
+
+def _having(volumes: t.Iterable[str], snapshot: str, have: Have) -> list[str]:
+    return [volume for volume in volumes if snapshot in have.snapshots.get(volume, ())]
 
 
 def _restore(name: str, volumes: t.Sequence[str], snapshot: str, kept_as: str) -> list[Step]:
+    """Return what keeps the state under another name, and brings a snapshot back."""
     return [
-        Step(
-            name,
-            "restore_volume",
-            f"bring {volume} back to snapshot {snapshot}; what was written since is kept as snapshot {kept_as}",
-            {"volume": volume, "snapshot": snapshot},
-        )
-        for volume in volumes
+        *(_snapshot(name, volume, kept_as) for volume in volumes),
+        *(
+            Step(
+                name,
+                "restore_volume",
+                f"bring {volume} back to snapshot {snapshot}; what was written since is kept as snapshot {kept_as}",
+                {"volume": volume, "snapshot": snapshot},
+            )
+            for volume in volumes
+        ),
     ]
 
 
-def _given_up(snapshot: str) -> str:
-    """Return the name under which state is kept that a snapshot replaces. Such a snapshot goes only by hand."""
-    return f"{snapshot}{GIVEN_UP}"
+def _aside(kept: str) -> str:
+    """Return the name under which state is kept that ``kept`` replaces. Such a snapshot goes only by hand."""
+    return f"{kept.removesuffix(GIVEN_UP)}{TRIED}" if kept.endswith(GIVEN_UP) else f"{kept}{GIVEN_UP}"
 
 
 def _begin(course: Course) -> Step:
     mark = {
-        "purpose": course.manner.purpose,
+        "purpose": course.purpose,
         "from": course.good.composition.to_data(),
         "to": course.item.composition.to_data(),
-        "snapshot": course.snapshot,
+        "snapshot": course.kept,
+        "restore": course.requested,
         "previous": course.previous(),
     }
     base, app, _config = course.item.composition
@@ -249,12 +308,13 @@ def _settle(item: Appliance, seconds: float) -> Step:
 
 
 def _forget_snapshots(course: Course, volumes: t.Iterable[str], have: Have) -> list[Step]:
-    needed = {course.snapshot, course.restore} - {""}
+    """Return what lets go of the oldest snapshots that swaps made, and of no other."""
+    needed = {course.kept, course.restore} - {""}
     planned = []
     for volume in volumes:
-        names = have.snapshots.get(volume, ())
-        own = [name for name in names if name.startswith(SNAPSHOT_PREFIX) and not name.endswith(GIVEN_UP)]
-        surplus = max(0, len({*own, *needed}) - course.manner.keep)
+        own = [name for name in have.snapshots.get(volume, ()) if OWN_SNAPSHOT.fullmatch(name)]
+        added = {course.kept} if OWN_SNAPSHOT.fullmatch(course.kept) else set()
+        surplus = max(0, len({*own, *added}) - course.manner.keep)
         for name in [name for name in own if name not in needed][:surplus]:
             args = {"volume": volume, "snapshot": name}
             sentence = f"let go of snapshot {name} of {volume}"

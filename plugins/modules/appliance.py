@@ -108,21 +108,15 @@ SPEC = {
 
 def work(params: dict[str, t.Any], check_mode: bool) -> runner.Result:
     """Want, have, plan, apply, report."""
-    store, pool = Path(params["store_path"]), params["pool"]
-    engine = options.engine_of(params)
-    place = model.Place(str(store), pool, config_layer.read_key(store))
-
-    wanted = want.build(
-        want.with_secrets(params["appliances"], params["secrets"]), params["manifests"], place, params["remove_state"]
-    )
-    sizes = want.volume_sizes(wanted)
-    present = have.read(engine, store, pool, sizes)
-    planned = plan.make_plan(wanted, present, place, params["scope"])
-
+    store = Path(params["store_path"])
+    node = apply.Node(options.engine_of(params), store, params["pool"], config_layer.read_key(store))
+    planned = plan_now(params, node)
     if planned.steps and not check_mode:
         with locked(str(store)):
-            apply.apply(planned, apply.Node(engine, store, pool, place.key), params["parallel"])
-        left = plan.make_plan(wanted, have.read(engine, store, pool, sizes), place, params["scope"])
+            # Again: another run may have ended in between.
+            planned = plan_now(params, node)
+            apply.apply(planned, node, params["parallel"])
+        left = plan_now(params, node)
         if left.steps:
             steps = [step.sentence for step in left.steps]
             raise StrataError(
@@ -134,6 +128,16 @@ def work(params: dict[str, t.Any], check_mode: bool) -> runner.Result:
         before=planned.before,
         after=planned.after,
     )
+
+
+def plan_now(params: dict[str, t.Any], node: apply.Node) -> model.Plan:
+    """Return the plan from what there is now."""
+    place = model.Place(str(node.store), node.pool, node.key)
+    wanted = want.build(
+        want.with_secrets(params["appliances"], params["secrets"]), params["manifests"], place, params["remove_state"]
+    )
+    present = have.read(node.engine, node.store, node.pool, want.volume_sizes(wanted))
+    return plan.make_plan(wanted, present, place, params["scope"])
 
 
 def main() -> None:

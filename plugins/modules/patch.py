@@ -82,7 +82,8 @@ outcomes:
     outcome:
       description:
         - V(patched) or V(reverted) when it runs what was wanted, by O(purpose); V(rolled_back) when it runs what it
-          came from; V(failed) when neither is healthy.
+          came from; V(failed) when neither is healthy; V(skipped) when it was not touched, because the same base and
+          app had just failed on another appliance.
       type: str
     from:
       description: The composition that it came from, with C(base), C(app) and C(config).
@@ -106,6 +107,9 @@ outcomes:
       type: str
     state:
       description: V(kept), or V(restored) when a snapshot was brought back.
+      type: str
+    restored:
+      description: The snapshot that was brought back, empty where none was.
       type: str
     snapshot:
       description: The snapshot of its state before the swap.
@@ -133,7 +137,7 @@ from ansible_collections.strata.fleet.plugins.module_utils import (
     swap_plan,
     want,
 )
-from ansible_collections.strata.fleet.plugins.module_utils.errors import BadInput, StrataError
+from ansible_collections.strata.fleet.plugins.module_utils.errors import BadInput
 from ansible_collections.strata.fleet.plugins.module_utils.instance import composition_of
 from ansible_collections.strata.fleet.plugins.module_utils.ostree import Repo
 from ansible_collections.strata.fleet.plugins.module_utils.store import locked
@@ -151,24 +155,18 @@ SPEC = {
 
 def work(params: dict[str, t.Any], check_mode: bool) -> runner.Result:
     """Want, have, plan, swap, report."""
-    store, pool = Path(params["store_path"]), params["pool"]
-    engine = options.engine_of(params)
-    place = model.Place(str(store), pool, config_layer.read_key(store))
-
-    items = want.with_secrets(params["appliances"], params["secrets"])
-    present = have.read_instances(engine, store)
-    ways = [find_ways(item, present, params["manifests"], place) for item in items]
-    found = have.read(engine, store, pool, want.volume_sizes(way.item for way in ways))
-    volumes = [name for name in found.volumes if name.partition(".")[0] in {way.item.name for way in ways}]
-    found = model.Have(found.instances, found.volumes, have.read_snapshots(engine, pool, volumes))
-    swaps = swap_plan.plan_swaps(ways, found, place, read_manner(params))
-
-    planned = swap_plan.to_plan(swaps, found, place)
+    if params["parallel"] < 1:
+        raise BadInput(f"parallel is {params['parallel']}: at least one appliance must be worked on", key="parallel")
+    store = Path(params["store_path"])
+    node = apply.Node(options.engine_of(params), store, params["pool"], config_layer.read_key(store))
+    swaps, planned = plan_now(params, node)
     outcomes: dict[str, t.Any] = {}
     if swaps and not check_mode:
         with locked(str(store)):
-            outcomes = swap.run_swaps(swaps, apply.Node(engine, store, pool, place.key), params["parallel"])
-        check_kept(outcomes, have.read_instances(engine, store))
+            # Again: another run may have ended in between.
+            swaps, planned = plan_now(params, node)
+            outcomes = swap.run_swaps(swaps, node, params["parallel"])
+        check_kept(outcomes, have.read_instances(node.engine, store))
     return runner.Result(
         changed=bool(swaps),
         steps=[step.sentence for step in planned.steps],
@@ -176,6 +174,21 @@ def work(params: dict[str, t.Any], check_mode: bool) -> runner.Result:
         after=planned.after,
         facts={"outcomes": outcomes},
     )
+
+
+def plan_now(params: dict[str, t.Any], node: apply.Node) -> tuple[list[model.Swap], model.Plan]:
+    """Return the swaps from where the appliances are now, and the plan to report."""
+    engine, store, pool, key = node
+    place = model.Place(str(store), pool, key)
+    items = want.with_secrets(params["appliances"], params["secrets"])
+    present = have.read_instances(engine, store)
+    ways = [find_ways(item, present, params["manifests"], place) for item in items]
+    found = have.read(engine, store, pool, want.volume_sizes(way.item for way in ways))
+    volumes = [name for name in found.volumes if name.partition(".")[0] in {way.item.name for way in ways}]
+    snapshots = have.read_snapshots(engine, pool, volumes)
+    found = model.Have(found.instances, found.volumes, snapshots, engine.pool_driver(pool))
+    swaps = swap_plan.plan_swaps(ways, found, place, read_manner(params))
+    return swaps, swap_plan.to_plan(swaps, found, place)
 
 
 def find_ways(
@@ -209,12 +222,14 @@ def read_manner(params: dict[str, t.Any]) -> swap_plan.Manner:
 
 
 def check_kept(outcomes: dict[str, t.Any], present: dict[str, model.Instance]) -> None:
-    """Raise StrataError where the engine does not have what an outcome says."""
+    """Turn outcomes into failures where the engine does not have what they say."""
     ends = {swap.PATCHED: "to", swap.REVERTED: "to", swap.ROLLED_BACK: "from"}
     for name, outcome in outcomes.items():
-        now = composition_of(present[name].config)
-        if outcome["outcome"] in ends and (now is None or now.to_data() != outcome[ends[outcome["outcome"]]]):
-            raise StrataError(f"Appliance {name}: the engine did not keep what was done", outcomes=outcomes)
+        now = composition_of(present[name].config) if name in present else None
+        end = ends.get(outcome["outcome"])
+        if end and (now is None or now[:2] != model.Composition.from_data(outcome[end])[:2]):
+            runs = f"base {now.base.version} and app {now.app.version}" if now else "nothing"
+            outcome |= {"outcome": swap.FAILED, "reason": f"the engine did not keep what was done: {name} runs {runs}"}
 
 
 def main() -> None:

@@ -101,8 +101,9 @@ layers:
 blocked:
   description:
     - With O(refresh), what appliances do not move to, by appliance. RV(blocked.cause) is V(abi) (the app was built for
-      another OS), V(pin) (the inventory names a version), V(bad) (it failed before) or V(content) (it is missing,
-      unsigned, or not what it says it is).
+      another OS), V(pin) (the inventory names a version), V(bad) (it failed before), V(content) (it is missing,
+      unsigned, or not what it says it is), V(state) (an older version keeps its state in another format) or
+      V(rollback) (it is on its way back, and that is finished first).
   returned: with O(refresh)
   type: dict
   sample:
@@ -121,7 +122,8 @@ fetch:
 changes:
   description:
     - With O(refresh), the packages that change (C(packages)) and what that mends (C(cves), C(advisories)), by the
-      commits before and after. C(complete) is false where the depot does not tell that far back.
+      commits before and after. C(complete) is false where the depot does not tell that far back; C(older) is
+      true where the new commit was built before the old one.
   returned: with O(refresh)
   type: dict
   sample:
@@ -146,7 +148,7 @@ from ansible_collections.strata.fleet.plugins.module_utils import config_layer, 
 from ansible_collections.strata.fleet.plugins.module_utils.instance import COMPOSITION, PREVIOUS, composition_of
 from ansible_collections.strata.fleet.plugins.module_utils.model import ABSENT, Composition, Instance
 from ansible_collections.strata.fleet.plugins.module_utils.store import Signer, Store, Wish, locked, referenced
-from ansible_collections.strata.fleet.plugins.module_utils.swap_plan import came_from
+from ansible_collections.strata.fleet.plugins.module_utils.swap_plan import ROLLBACK, counts_as
 
 SIGNER = {
     "name": {"type": "str", "required": True},
@@ -183,9 +185,13 @@ def work(params: dict[str, t.Any], check_mode: bool) -> runner.Result:
         with locked(params["store_path"]):
             store.prepare()
             staging.stage(store, decided)
-            store.collect(leftovers)
-            for name, names in old_configs.items():
-                config_layer.remove(store.path, name, names)
+            if params["collect"]:
+                # Again: another run may have begun to need some of it.
+                instances = have.read_instances(options.engine_of(params), store.path)
+                still_needed = needed | referenced(list_compositions(instances))
+                store.collect([name for name in leftovers if name not in still_needed])
+                for name, names in find_old_configs(store.path, instances).items():
+                    config_layer.remove(store.path, name, names)
     return result
 
 
@@ -194,10 +200,13 @@ def decide(
 ) -> tuple[staging.Staging, dict[str, t.Any]]:
     """Return which layers each appliance runs, and what is to be told about that."""
     requests = [to_request(item) for item in params["appliances"] if item["state"] != ABSENT]
-    running = {name: present for name, item in instances.items() if (present := came_from(item))}
     if not params["refresh"]:
+        # What is mapped now, whatever a patch that was cut off had begun: only a patch takes that up.
+        running = {name: present for name, item in instances.items() if (present := composition_of(item.config))}
         return staging.decide(store, requests, running), {}
-    moved = moves.decide_moves(store, requests, running, params["avoid"])
+    running = {name: present for name, item in instances.items() if (present := counts_as(item))}
+    going_back = {name for name, item in instances.items() if item.marks.get("swap", {}).get("purpose") == ROLLBACK}
+    moved = moves.decide_moves(store, requests, running, moves.Holds(params["avoid"], going_back))
     fetch = [
         {
             "kind": kind,

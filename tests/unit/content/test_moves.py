@@ -24,7 +24,7 @@ APP = {
     "architecture": "all",
     "size": 1,
 }
-BASE, APP = ({**each, "packages": {}} for each in (BASE, APP))
+BASE, APP = ({**each, "packages": {}, "built": "2026-01-01T00:00:00Z"} for each in (BASE, APP))
 
 
 class Site:
@@ -38,7 +38,7 @@ class Site:
         self.commits = {"base": self.publish("base", "1"), "app": self.publish("app", "1")}
         node.prepare()
         staging.stage(node, staging.decide(node, [self.request()], {}))
-        self.running = {"web1": Composition(*self._layers("1", "1"), "c")}
+        self.running = {"web1": Composition(*self.layers("1", "1"), "c")}
 
     def publish(self, kind: str, version: str, **changes: t.Any) -> str:
         (self._tree / "usr/bin/tool").write_text(f"{kind} {version}\n")
@@ -46,14 +46,14 @@ class Site:
         name = manifest["name"]
         return self._publish(self._signer, f"{kind}/{name}/{version}", f"{kind}/{name}/stable", **manifest)
 
-    def _layers(self, base: str, app: str) -> tuple[Layer, Layer]:
+    def layers(self, base: str, app: str) -> tuple[Layer, Layer]:
         return Layer("deb", base, self.commits["base"]), Layer("tool", app, self.commits["app"])
 
     def request(self, base_version: str = "", app_version: str = "") -> Request:
         return Request("web1", Wish("base", "deb", base_version, "stable"), Wish("app", "tool", app_version, "stable"))
 
     def decide(self, *avoid: dict[str, str], **pins: str) -> moves.Moves:
-        return moves.decide_moves(self.node, [self.request(**pins)], self.running, avoid)
+        return moves.decide_moves(self.node, [self.request(**pins)], self.running, moves.Holds(avoid))
 
 
 @pytest.fixture
@@ -162,5 +162,29 @@ def test_content_of_a_stranger_blocks_only_itself(
 
 
 def test_appliances_that_are_not_there_are_left_to_a_deploy(site: Site) -> None:
-    decided = moves.decide_moves(site.node, [site.request()], {}, [])
+    decided = moves.decide_moves(site.node, [site.request()], {}, moves.Holds())
     assert decided.staging.layers() == {}
+
+
+def test_an_older_version_with_state_of_another_format_is_not_moved_to(site: Site) -> None:
+    site.publish("app", "0", state_schema="old", built="2000-01-01T00:00:00Z")
+    site.commits["app"] = site.publish("app", "2", state_schema="new", built="2026-01-01T00:00:00Z")
+    staging.stage(site.node, staging.decide(site.node, [site.request(app_version="2")], {}))
+    site.running = {"web1": Composition(*site.layers("1", "2"), "c")}
+    decided = site.decide(app_version="0")
+    assert versions(decided) == ("1", "2")
+    assert decided.blocked["web1"].cause == moves.STATE
+
+
+def test_going_to_an_older_version_is_said(site: Site) -> None:
+    older = site.publish("base", "0", built="2000-01-01T00:00:00Z")
+    decided = site.decide()
+    assert versions(decided) == ("0", "1")
+    assert decided.changes[f"{site.commits['base']}..{older}"]["older"]
+
+
+def test_a_rollback_that_was_cut_off_is_not_overtaken(site: Site) -> None:
+    site.publish("base", "2")
+    decided = moves.decide_moves(site.node, [site.request()], site.running, moves.Holds((), {"web1"}))
+    assert versions(decided) == ("1", "1")
+    assert decided.blocked["web1"].cause == moves.ROLLBACK

@@ -11,6 +11,7 @@ import typing as t
 from pathlib import Path
 
 import pytest
+import yaml
 from ansible_collections.strata.fleet.plugins.module_utils import instance
 from ansible_collections.strata.fleet.plugins.module_utils.apply import ACTIONS
 from ansible_collections.strata.fleet.plugins.module_utils.errors import BadInput
@@ -21,6 +22,7 @@ from ansible_collections.strata.fleet.plugins.module_utils.swap_plan import Mann
 from .test_plan import CASES as DEPLOY_CASES
 from .test_plan import PLACE, build_appliance, build_have, build_instance, build_want, load
 
+NOW, THEN = "20261122T171500Z", "20261101T000000Z"
 CASES = sorted((Path(__file__).parent / "swaps").glob("*.yml"))
 
 
@@ -39,19 +41,32 @@ def build_case(case: dict[str, t.Any]) -> tuple[Ways, Have, Manner]:
     if "swap" in case:
         good, goal = (build(case["swap"][key], case) for key in ("from", "to"))
         mark = {**case["swap"], "from": good.composition.to_data(), "to": goal.composition.to_data()}
-        present = dataclasses.replace(present, marks={"swap": {"purpose": "patch", "previous": None, **mark}})
-    have = Have({"web1": present}, case.get("volumes", {"web1.var": 0}), case.get("snapshots", {}))
-    return Ways(build(case["want"], case), good, now), have, Manner("NOW", **case.get("manner", {}))
+        defaults = {"purpose": "patch", "previous": None, "restore": ""}
+        present = dataclasses.replace(present, marks={"swap": {**defaults, **mark}})
+    have = Have(
+        {"web1": present},
+        case.get("volumes", {"web1.var": 0}),
+        case.get("snapshots", {}),
+        case.get("pool_driver", "btrfs"),
+    )
+    return Ways(build(case["want"], case), good, now), have, Manner(NOW, **case.get("manner", {}))
+
+
+def load_case(path: Path) -> t.Any:
+    """Return a case, with times where it says NOW and THEN."""
+    return yaml.safe_load(
+        path.read_text().replace("strata-NOW", f"strata-{NOW}").replace("strata-THEN", f"strata-{THEN}")
+    )
 
 
 def run(path: Path) -> tuple[list[Swap], Have]:
-    way, have, manner = build_case(load(path))
+    way, have, manner = build_case(load_case(path))
     return plan_swaps([way], have, PLACE, manner), have
 
 
 @pytest.mark.parametrize("path", CASES, ids=lambda path: path.stem)
 def test_the_way_there_and_back(path: Path) -> None:
-    case = load(path)
+    case = load_case(path)
     if "error" in case:
         with pytest.raises(BadInput) as caught:
             run(path)
