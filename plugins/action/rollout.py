@@ -14,6 +14,7 @@ from pathlib import Path
 from ansible.plugins.action import ActionBase
 from ansible_collections.strata.fleet.plugins.module_utils.errors import BadInput, StrataError
 from ansible_collections.strata.fleet.plugins.plugin_utils import files, gate, verdicts, windows
+from ansible_collections.strata.fleet.plugins.plugin_utils.avoid import find_avoided
 from ansible_collections.strata.fleet.plugins.plugin_utils.config import render_files
 from ansible_collections.strata.fleet.plugins.plugin_utils.inventory import Inventory, failures, plain
 from ansible_collections.strata.fleet.plugins.plugin_utils.patch_report import draw_plan, say_totals
@@ -22,10 +23,11 @@ from ansible_collections.strata.fleet.plugins.plugin_utils.schema import suggest
 
 SPEC = {
     "fleet": {"type": "dict", "required": True},
-    "found": {"type": "dict"},
-    "staged": {"type": "dict", "default": {}},
+    "found": {"type": "dict", "default": {}},
+    "staged": {"type": "dict"},
     "rollout": {"type": "dict", "default": {}},
     "only": {"type": "list", "elements": "str", "default": []},
+    "retry": {"type": "bool", "default": False},
     "path": {"type": "path", "default": ""},
 }
 
@@ -47,8 +49,9 @@ class ActionModule(ActionBase):
         with failures("jmespath"):
             check_rollout(arguments["rollout"], inventory.groups())
             check_names(arguments["only"], inventory.members("appliances"))
-            if arguments["found"] is None:
-                return {"changed": False, "msg": "The description of the rollout can be used."}
+            if arguments["staged"] is None:
+                avoid = [] if arguments["retry"] else find_avoided(arguments["fleet"], arguments["found"])
+                return {"changed": False, "avoid": avoid, "msg": "The description of the rollout can be used."}
             plan = plan_rollout(read_site(arguments, inventory), arguments["rollout"])
         now = dt.datetime.now(dt.UTC)
         plan |= {"id": name_rollout(plan, now), "made": f"{now:%Y-%m-%dT%H:%M:%SZ}", "window": say_window(plan, now)}
@@ -122,7 +125,7 @@ def decide(plan: Data, fleet: t.Mapping[str, t.Sequence[Data]]) -> Data:
         "targets": targets,
         "requests": {node: [pin(want, targets[node][want["name"]]) for want in own] for node, own in wants.items()},
         "refused": "\n".join(refused),
-        "waits": plan["window"] if plan["batches"] and not is_urgent else "",
+        "waits": (plan["window"] or plan["no_canaries"]) if plan["batches"] and not is_urgent else "",
     }
 
 

@@ -12,7 +12,7 @@ version_added: 0.1.0
 description:
   - Decides which appliances are patched, from what to what, why, and in which batches. Prints that as a table,
     and writes it as JSON where asked for.
-  - Before nodes are asked, without O(found), only checks O(rollout) and O(only).
+  - Before nodes have decided, without O(staged), only checks O(rollout) and O(only), and returns RV(avoid).
   - Runs on the controller only; changes nothing but the file at O(path).
 options:
   fleet:
@@ -22,10 +22,10 @@ options:
   found:
     description: What M(strata.fleet.appliance_info) returned, by node, or Ansible's word that the node did not answer.
     type: dict
+    default: {}
   staged:
     description: What M(strata.fleet.store) returned in check mode with C(refresh), by node.
     type: dict
-    default: {}
   rollout:
     description: How to roll out, as C(docs/schemas/rollout.schema.json) describes it.
     type: dict
@@ -35,6 +35,10 @@ options:
     type: list
     elements: str
     default: []
+  retry:
+    description: Avoid nothing that failed before.
+    type: bool
+    default: false
   path:
     description: Also write the plan as JSON to this file on the controller.
     type: path
@@ -69,7 +73,7 @@ EXAMPLES = r"""
 RETURN = r"""
 plan:
   description: The plan, as it is also written to O(path).
-  returned: with O(found)
+  returned: with O(staged)
   type: dict
   contains:
     id:
@@ -99,8 +103,8 @@ plan:
           type: str
         cause:
           description:
-            - What blocks it - V(abi), V(pin), V(bad) or V(content) as M(strata.fleet.store) says, V(config) (its values
-              do not fit the new app), or V(service) (no room for it to go down).
+            - What blocks it - V(abi), V(pin), V(bad), V(state) or V(content) as M(strata.fleet.store) says, V(config)
+              (its values do not fit the new app), or V(service) (no room for it to go down).
           type: str
         reason:
           description: Why it is not patched, in a sentence.
@@ -140,7 +144,9 @@ plan:
           description: The number of its batch, null where it has none.
           type: int
     batches:
-      description: C(number), C(kind) (V(resume), V(canary) or V(batch)) and C(appliances) of each batch, in order.
+      description:
+        - C(number), C(kind) (V(resume), V(canary) or V(batch)), C(appliances) and C(size) (how many there may be) of
+          each batch, in order.
       type: list
       elements: dict
     blocked:
@@ -164,23 +170,37 @@ plan:
     problems:
       description: Nodes that answered but cannot tell what is to be done, with the reason.
       type: dict
+    warnings:
+      description: What the plan does not know, such as what failed on nodes that did not answer, in sentences.
+      type: list
+      elements: str
+    no_canaries:
+      description: That canaries were asked for and why none can go, though others would; else empty.
+      type: str
     window:
       description: That no maintenance window is open and when the next one begins, else empty.
       type: str
+avoid:
+  description:
+    - The combinations of base and app that failed anywhere, as O(strata.fleet.store#module:avoid) takes them; with
+      those that appliances fell ill with after they were patched.
+  returned: without O(staged)
+  type: list
+  elements: dict
 targets:
   description: By node, base and app that each appliance moves to.
-  returned: with O(found)
+  returned: with O(staged)
   type: dict
 requests:
   description: By node, the appliances that move, asking for exactly these versions.
-  returned: with O(found)
+  returned: with O(staged)
   type: dict
 refused:
   description: Why nothing may begin, else empty.
-  returned: with O(found)
+  returned: with O(staged)
   type: str
 waits:
-  description: RV(plan.window), where nothing is so urgent that it does not wait for one.
-  returned: with O(found)
+  description: RV(plan.window) or RV(plan.no_canaries), where nothing is so urgent that it does not wait for these.
+  returned: with O(staged)
   type: str
 """

@@ -11,8 +11,10 @@ short_description: Decide between batches whether a rollout goes on
 version_added: 0.1.0
 description:
   - Takes what nodes returned of the batch before, prints a line for each outcome, and decides who is started now.
-  - The rollout halts when a smaller share of the batch is patched and healthy than its C(threshold) says, or when no
-    maintenance window is open. Appliances whose service has no room are put off to a later batch.
+  - The rollout halts when a smaller share of the batch is patched and healthy than its C(threshold) says, when no
+    maintenance window is open, or when none of the canaries could go. Appliances whose service has no room are put off
+    to a later batch, or to one after all others.
+  - Those that an earlier run left in the middle are not judged; one that fails counts as down.
   - A node that went away counts as failed, and an appliance that was patched but is not healthy any more as well.
   - Does not fail when the rollout halts, so that it can be recorded; RV(halted) tells.
   - Runs on the controller only; changes nothing.
@@ -22,7 +24,7 @@ options:
     type: dict
     required: true
   number:
-    description: The batch that is to begin, from 1. One more than there are judges the last one.
+    description: The batch that is to begin, from 1. Those after the last one are for who was put off.
     type: int
     required: true
   state:
@@ -34,7 +36,7 @@ options:
     type: dict
     default: {}
   found:
-    description: What M(strata.fleet.appliance_info) returned after it, by node.
+    description: What M(strata.fleet.appliance_info) returned now, by node.
     type: dict
     default: {}
 extends_documentation_fragment:

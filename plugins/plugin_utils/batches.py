@@ -21,11 +21,12 @@ class Service(t.NamedTuple):
 
 
 class Batch(t.NamedTuple):
-    """Appliances that are patched at once. ``kind``: "resume", "canary" or "batch"."""
+    """Appliances that are patched at once. ``kind``: "resume", "canary" or "batch". ``size``: how many may be."""
 
     number: int
     kind: str
     appliances: tuple[str, ...]
+    size: int
 
 
 class Phase(t.NamedTuple):
@@ -75,10 +76,11 @@ def split(phases: t.Iterable[Phase], services: t.Sequence[Service], down: t.Coll
         waiting = [*waiting, *phase.names]
         total = len(waiting)
         for said in itertools.chain(phase.sizes, itertools.repeat(phase.sizes[-1])):
-            picked = pick(waiting, amount(said, total), services, still_down) if waiting else []
+            size = amount(said, total)
+            picked = pick(waiting, size, services, still_down) if waiting else []
             if not picked:
                 break
-            batches.append(Batch(len(batches) + 1, phase.kind, tuple(picked)))
+            batches.append(Batch(len(batches) + 1, phase.kind, tuple(picked), size))
             still_down -= set(picked)
             waiting = [name for name in waiting if name not in picked]
     return Split(batches, waiting)

@@ -12,7 +12,7 @@ import typing as t
 from ansible_collections.strata.fleet.plugins.plugin_utils import batches, verdicts, windows
 from ansible_collections.strata.fleet.plugins.plugin_utils.batches import Service
 
-PATCHED, REVERTED, ROLLED_BACK, FAILED = "patched", "reverted", "rolled_back", "failed"
+PATCHED, REVERTED, ROLLED_BACK, FAILED, SKIPPED = "patched", "reverted", "rolled_back", "failed", "skipped"
 GOOD = (PATCHED, REVERTED)  # the second is the end of a rollback that was cut short
 SHOWN = 5  # appliances of one reason in a sentence
 THRESHOLD = "100%"
@@ -51,20 +51,30 @@ def pass_gate(plan: Body, state: State, seen: Seen, number: int, now: dt.datetim
     """Return who is started in batch ``number``, by node; nobody, where the rollout has halted or this is its end.
 
     Takes what became of the batch before into ``state``. One that was patched and is not healthy any more has failed.
+    After the last batch of the plan, those that were put off have their turn, as long as somebody has room.
     """
     entries = {entry["name"]: entry for entry in plan["appliances"]}
     _collect(state, entries, seen, number - 1)
     lost = _look_again(state, entries, seen.found)
-    batch = next((each for each in plan["batches"] if each["number"] == number), None)
     if not state.halted and number > 1:
-        state.halted = _judge(
-            plan, state, {name for name, begun in state.started.items() if begun == number - 1} | lost
-        )
+        judged = {name for name, begun in state.started.items() if begun == number - 1} | lost
+        # What became of those that were cut short says nothing of what the others move to.
+        state.halted = _judge(plan, state, {name for name in judged if entries[name]["verdict"] != verdicts.RESUME})
+    batch = _find_batch(plan, state, number)
     if state.halted or batch is None:
         return {}
-    if batch["kind"] != "resume":
-        state.halted = _check_window(plan, now)
-    return {} if state.halted else _start(plan, state, seen, batch)
+    picked, deferred = _choose(plan, state, seen, batch)
+    if picked and batch["kind"] != "resume":
+        state.halted = _check_canaries(plan, state, batch) or _check_window(plan, now)
+    return {} if state.halted else _start(state, entries, picked, deferred, batch["number"])
+
+
+def _find_batch(plan: Body, state: State, number: int) -> Body | None:
+    """Return the batch of that number: after those of the plan, ones like the last, for those that were put off."""
+    planned = plan["batches"]
+    if number <= len(planned):
+        return t.cast("Body", planned[number - 1])
+    return {**planned[-1], "number": number, "appliances": []} if state.deferred else None
 
 
 def _collect(state: State, entries: t.Mapping[str, Body], seen: Seen, number: int) -> None:
@@ -100,17 +110,18 @@ def _info(entry: Body, found: t.Mapping[str, Body]) -> Body | None:
 
 def _look_again(state: State, entries: t.Mapping[str, Body], found: t.Mapping[str, Body]) -> set[str]:
     """Return who was patched well, but is not healthy now."""
+    words = {PATCHED: "patched", REVERTED: "taken back"}
     lost = set()
     for name, outcome in state.outcomes.items():
         entry = entries[name]
         if outcome["outcome"] not in GOOD or entry["node"] not in found:
             continue
-        info = _info(entry, found)
+        info, done = _info(entry, found), words[outcome["outcome"]]
         if info is None:
-            state.outcomes[name] = {**outcome, "outcome": FAILED, "reason": "patched, but its node answers no more"}
+            state.outcomes[name] = {**outcome, "outcome": FAILED, "reason": f"{done}, but its node answers no more"}
             lost.add(name)
         elif info["health"] == "unhealthy" and entry["wanted"] == "running":
-            reason = f"patched, but not healthy any more: {info['fault']}"
+            reason = f"{done}, but not healthy any more: {info['fault']}"
             state.outcomes[name] = {**outcome, "outcome": FAILED, "reason": reason}
             lost.add(name)
     return lost
@@ -125,7 +136,7 @@ def _judge(plan: Body, state: State, judged: t.Collection[str]) -> str:
         return ""
     left = [entry for entry in plan["appliances"] if entry["batch"] and entry["name"] not in state.outcomes]
     parts = [f"Of the last batch {good} of {len(words)} are patched, {wanted} must be: the rollout halts."]
-    for word, said in ((ROLLED_BACK, "Back on what they ran before"), (FAILED, "Failed")):
+    for word, said in ((ROLLED_BACK, "Back on what they ran before"), (FAILED, "Failed"), (SKIPPED, "Not tried")):
         parts += (
             [f"{said}: {_list(names, state.outcomes)}."] if (names := [n for n in words if words[n] == word]) else []
         )
@@ -162,18 +173,42 @@ def say_time(moment: dt.datetime) -> str:
     return f"{moment:%a %Y-%m-%d %H:%M} {getattr(moment.tzinfo, 'key', 'UTC')}"
 
 
-def _start(plan: Body, state: State, seen: Seen, batch: Body) -> dict[str, list[str]]:
-    """Return who of the batch has room to go down now, by node. The others are put off."""
-    entries = {entry["name"]: entry for entry in plan["appliances"]}
+def _check_canaries(plan: Body, state: State, batch: Body) -> str:
+    """Return why the others may not begin: canaries were asked for, and none of them has gone before."""
+    if batch["kind"] == "canary":
+        return ""
+    canaries = {name for each in plan["batches"] if each["kind"] == "canary" for name in each["appliances"]}
+    if not canaries or canaries & set(state.started):
+        return str(plan["no_canaries"])
+    return say_no_canaries({name: reason for name, reason in state.deferred.items() if name in canaries})
+
+
+def say_no_canaries(reasons: t.Mapping[str, str]) -> str:
+    """Return that no canary can go, and why, by canary."""
+    said = "; ".join(f"{name} ({first_line(reason)})" for name, reason in reasons.items())
+    return f"None of the canaries can go first: {said}. Mend them, or name others in patch_rollout."
+
+
+def _choose(plan: Body, state: State, seen: Seen, batch: Body) -> tuple[list[str], dict[str, str]]:
+    """Return who has room to go down now, and why each of the others has to wait.
+
+    Those that were put off before have their turn where the batch has room for them.
+    """
     services = [Service(each["group"], frozenset(each["members"]), each["limit"]) for each in plan["services"]]
     down = find_down(plan, state, seen.found)
-    # Those that were put off before have their turn where there is room again.
     names = [*batch["appliances"], *state.deferred]
-    picked = batches.pick(names, len(names), services, down)
-    state.deferred = {name: _no_room(name, services, down) for name in names if name not in picked}
+    picked = batches.pick(names, batch["size"], services, down)
+    is_big = len(picked) == batch["size"]
+    return picked, {name: _say_wait(name, services, down, is_big) for name in names if name not in picked}
+
+
+def _start(
+    state: State, entries: t.Mapping[str, Body], picked: t.Iterable[str], deferred: dict[str, str], number: int
+) -> dict[str, list[str]]:
+    state.deferred = deferred
     members: dict[str, list[str]] = {}
     for name in picked:
-        state.started[name] = batch["number"]
+        state.started[name] = number
         members.setdefault(entries[name]["node"], []).append(name)
     return members
 
@@ -182,8 +217,9 @@ def find_down(plan: Body, state: State, found: t.Mapping[str, Body]) -> dict[str
     """Return who does not serve now, and why: as the nodes say, or as the plan and the outcomes do."""
     down = {entry["name"]: entry["down"] for entry in plan["appliances"] if entry["down"]}
     for name, outcome in state.outcomes.items():
-        down.pop(name, None)
-        if outcome["outcome"] not in (*GOOD, ROLLED_BACK):
+        if outcome["outcome"] != SKIPPED:
+            down.pop(name, None)
+        if outcome["outcome"] not in (*GOOD, ROLLED_BACK, SKIPPED):
             down[name] = first_line(outcome["reason"])
     for entry in plan["appliances"]:
         if entry["node"] in found and entry["wanted"] == "running":
@@ -193,13 +229,13 @@ def find_down(plan: Body, state: State, found: t.Mapping[str, Body]) -> dict[str
                 answered = "appliances" in found[entry["node"]]
                 down[entry["name"]] = "not deployed" if answered else "its node answers no more"
             elif info["state"] != "running" or info["health"] == "unhealthy":
-                down[entry["name"]] = info["fault"] or info["state"]
+                down[entry["name"]] = first_line(info["fault"] or info["state"])
     return down
 
 
-def _no_room(name: str, services: t.Iterable[Service], down: t.Mapping[str, str]) -> str:
+def _say_wait(name: str, services: t.Iterable[Service], down: t.Mapping[str, str], is_big: bool) -> str:
     full = [service for service in services if batches.is_full(service, name, (), down)]
     if not full:
-        return "its service has no room beside those of its batch"
+        return "a later batch has room for it" if is_big else "its service has no room beside those of its batch"
     gone = sorted(full[0].members & set(down))
     return f"{full[0].group} has no room: {', '.join(f'{each} is down ({down[each]})' for each in gone)}"

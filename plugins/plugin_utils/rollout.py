@@ -9,7 +9,7 @@ import typing as t
 
 from ansible_collections.strata.fleet.plugins.module_utils.errors import BadInput
 from ansible_collections.strata.fleet.plugins.module_utils.sizes import format_size
-from ansible_collections.strata.fleet.plugins.plugin_utils import batches, schema, verdicts, windows
+from ansible_collections.strata.fleet.plugins.plugin_utils import batches, gate, schema, verdicts, windows
 from ansible_collections.strata.fleet.plugins.plugin_utils.verdicts import Case, Verdict
 
 try:
@@ -18,7 +18,6 @@ try:
 except ImportError:  # said by inventory.failures
     jmespath = None  # type: ignore[assignment]
 
-SETTLE = 30
 SITE = "the site"  # whom a block is listed under that no vendor can lift
 
 Data = dict[str, t.Any]
@@ -100,6 +99,8 @@ def plan_rollout(site: Site, rollout: Body) -> Data:
             node: verdicts.reason_of(found) for node, found in site.found.items() if found.get("unreachable")
         },
         "problems": _find_problems(site),
+        "warnings": _find_warnings(site),
+        "no_canaries": _find_hindered_canaries(site, rollout, entries, split),
         "rollout": dict(rollout),
     }
 
@@ -172,20 +173,47 @@ def _split(
         if entry["verdict"] in by_node:
             by_node[entry["verdict"]].setdefault(entry["node"], []).append(entry["name"])
     resumed, patched = (batches.spread(by_node[verdict]) for verdict in (verdicts.RESUME, verdicts.PATCH))
-    canaries = _choose_canaries(patched, site, rollout.get("canaries", {}))
+    down = {entry["name"] for entry in entries if entry["down"]}
+    stopped = {entry["name"] for entry in entries if entry["wanted"] != "running"}
+    # Who has room at once goes before those that have to wait for it.
+    able = [name for name in patched if name not in stopped]
+    able.sort(key=lambda name: any(batches.is_full(each, name, (), down - set(resumed)) for each in services))
+    canaries = _choose_canaries(able, site, rollout.get("canaries", {}))
     rest = [name for name in patched if name not in canaries]
     phases = [
         batches.Phase("resume", resumed, ["100%"]),
         batches.Phase("canary", canaries, ["100%"]),
         batches.Phase("batch", rest, rollout.get("batches", ["100%"])),
     ]
-    return batches.split(phases, services, {entry["name"] for entry in entries if entry["down"]})
+    return batches.split(phases, services, down)
 
 
 def _choose_canaries(names: t.Sequence[str], site: Site, wanted: Body) -> list[str]:
     groups = set(wanted.get("groups", []))
     chosen = [name for name in names if not groups or groups & set(site.groups.get(name, ()))] if wanted else []
     return chosen[: wanted.get("count", len(chosen))]
+
+
+def _find_hindered_canaries(site: Site, rollout: Body, entries: t.Iterable[Body], split: batches.Split) -> str:
+    """Return that canaries were asked for, and why none can go though others would; '' where that is not so.
+
+    Those that are current, blocked for good or not selected hinder nobody: there is nothing that they could show.
+    """
+    groups = set(rollout.get("canaries", {}).get("groups", []))
+    members = [entry for entry in entries if groups & set(site.groups.get(entry["name"], ()))]
+    names = {entry["name"] for entry in members}
+    has_gone = any(batch.kind == "canary" for batch in split.batches) or any(entry["earlier"] for entry in members)
+    others = {name for batch in split.batches if batch.kind == "batch" for name in batch.appliances} - names
+    hindered = {entry["name"]: reason for entry in members if (reason := _find_hindrance(entry))}
+    return gate.say_no_canaries(hindered) if others and hindered and not has_gone else ""
+
+
+def _find_hindrance(entry: Body) -> str:
+    """Return why a canary does not go first, '' where it has nothing to show."""
+    if entry["verdict"] == verdicts.PATCH:
+        return "its service has no room yet" if entry["wanted"] == "running" else "it is to be stopped"
+    is_hindered = entry["verdict"] in (verdicts.UNKNOWN, verdicts.NOT_DEPLOYED) or entry["cause"] == "service"
+    return str(entry["reason"] if entry["verdict"] != verdicts.NOT_DEPLOYED else "not deployed") if is_hindered else ""
 
 
 def say_full(name: str, services: t.Iterable[batches.Service], down: t.Mapping[str, str]) -> str:
@@ -219,6 +247,12 @@ def say_fetch(exact: int, rest: int) -> str:
     """Return how many bytes come over the wire, in words."""
     parts = [f"{format_size(exact)} ({exact} bytes)"] if exact or not rest else []
     return " and ".join([*parts, *([f"at most {format_size(rest)} (no delta is known)"] if rest else [])])
+
+
+def _find_warnings(site: Site) -> list[str]:
+    """Return what the plan does not know, in sentences."""
+    away = [node for node, found in site.found.items() if "appliances" not in found]
+    return [f"What failed on {node} is not known, as it does not answer: it may be tried again." for node in away]
 
 
 def _find_problems(site: Site) -> dict[str, str]:

@@ -108,7 +108,7 @@ def find_down(case: Case) -> str:
         return "not deployed"
     if case.info["state"] != "running":
         return str(case.info["state"])
-    return str(case.info["fault"] or "unhealthy") if case.info["health"] == "unhealthy" else ""
+    return str(case.info["fault"] or "unhealthy").partition("\n")[0].rstrip(".:") if case.info["health"] == "unhealthy" else ""
 
 
 def describe(case: Case, verdict: Verdict, usual: float | None) -> Data:
@@ -131,7 +131,7 @@ def describe(case: Case, verdict: Verdict, usual: float | None) -> Data:
         "moves": moved,
         "held": case.staged.get("held", {}).get(case.want["name"], {}).get("reason", "") if is_changing else "",
         "earlier": find_earlier(case) if verdict.verdict == CURRENT else None,
-        "why": [*([_resumed(swap)] if swap else []), *(_why(case, kind, key) for kind, key in moved.items())],
+        "why": [*([_resumed(swap)] if swap else []), *_why_all(case, moved, swap)],
         "interruption": seconds,
         "interruption_from": source,
         "down": find_down(case),
@@ -175,7 +175,13 @@ def last_interruption(info: Body | None) -> float | None:
 
 def _resumed(swap: Body) -> str:
     # Without seconds, so that those of one batch share a line.
-    return f"a change that began at {swap['started'][:16]} UTC was cut short, it is finished first"
+    what = "rollback" if swap.get("purpose") == "rollback" else "change"
+    return f"a {what} that began at {swap['started'][:16]} UTC was cut short, it is finished first"
+
+
+def _why_all(case: Case, moved: t.Mapping[str, str], swap: Body) -> list[str]:
+    """Return why each layer moves. That of a rollback did not move at the depot: somebody asked for it."""
+    return [] if swap.get("purpose") == "rollback" else [_why(case, kind, key) for kind, key in moved.items()]
 
 
 def _why(case: Case, kind: str, key: str) -> str:
@@ -188,7 +194,9 @@ def _why(case: Case, kind: str, key: str) -> str:
         moved = f"{kind} {new['name']}: the inventory names {new['version']}, it runs {old['version']}"
     else:
         moved = f"{kind} {new['name']}: {wish['channel']} moved from {old['version']} to {new['version']}"
-    return f"{moved} ({say_changes(case.staged.get('changes', {}).get(key))})"
+    changes = case.staged.get("changes", {}).get(key)
+    older = ", an older build" if (changes or {}).get("older") else ""
+    return f"{moved}{older} ({say_changes(changes)})"
 
 
 def say_changes(changes: Body | None) -> str:
