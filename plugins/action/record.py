@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
 import getpass
 import json
@@ -18,8 +19,10 @@ from ansible_collections.strata.fleet.plugins.plugin_utils import files
 from ansible_collections.strata.fleet.plugins.plugin_utils.inventory import failures, plain
 from ansible_collections.strata.fleet.plugins.plugin_utils.patch_record import (
     COMPLETE,
+    FORMAT,
     Origin,
     build_record,
+    find_recorded,
     say_verdict,
     write_markdown,
 )
@@ -78,7 +81,18 @@ class ActionModule(ActionBase):
 def make_record(arguments: Data, sources: t.Sequence[str]) -> Data:
     """Return the record of a rollout that ends now."""
     ended = f"{dt.datetime.now(dt.UTC):%Y-%m-%dT%H:%M:%SZ}"
-    return build_record(arguments["plan"], arguments["state"], find_origin(sources, arguments["signer"]), ended)
+    recorded = find_recorded(arguments["plan"], read_records(Path(arguments["path"])))
+    origin = find_origin(sources, arguments["signer"])
+    return build_record(arguments["plan"], arguments["state"], origin, ended, recorded)
+
+
+def read_records(folder: Path) -> t.Iterator[Data]:
+    """Yield the records that are there, the newest one first. What is no record of this format is passed over."""
+    for file in sorted(folder.glob("*.json"), reverse=True):
+        with contextlib.suppress(OSError, ValueError):
+            record = json.loads(file.read_text())
+            if isinstance(record, dict) and (record.get("format"), "result" in record) == (FORMAT, True):
+                yield record
 
 
 def say_signed(record: Data, place: Path, arguments: Data) -> str:

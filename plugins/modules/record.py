@@ -109,15 +109,15 @@ record:
         - For each selected appliance C(name), C(node), C(batch), the compositions C(from) and C(to), C(packages) that
           changed (null where that is not known), C(cves) and C(advisories) fixed (C(complete) is false where there may
           be more), C(started), C(ended), C(interruption) in seconds, C(outcome), C(state) (V(kept) or V(restored)),
-          C(snapshot), C(reason), and whether an C(earlier) run did it.
-        - C(outcome) is V(patched), V(reverted), V(rolled_back), V(failed), V(not started), V(put off), V(current),
-          V(blocked) or V(unknown).
+          C(snapshot), C(reason) in a line, and whether an C(earlier) run did it that no record at O(path) tells of.
+        - C(outcome) is V(patched), V(reverted), V(rolled_back), V(failed), V(skipped), V(not started), V(put off),
+          V(current), V(blocked) or V(unknown).
       type: list
       elements: dict
     totals:
       description:
         - C(outcomes) counts words, C(earlier) those of runs before, C(interruption) has C(median) and C(longest) in
-          seconds, C(cves) lists all ids.
+          seconds, C(cves) lists all ids; the last two are of this run only.
       type: dict
 text:
   description: Exactly what the JSON file holds.

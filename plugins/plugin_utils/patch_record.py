@@ -6,11 +6,12 @@
 from __future__ import annotations
 
 import collections
+import json
 import statistics
 import typing as t
 
 from ansible_collections.strata.fleet.plugins.plugin_utils import verdicts
-from ansible_collections.strata.fleet.plugins.plugin_utils.gate import GOOD, first_line
+from ansible_collections.strata.fleet.plugins.plugin_utils.gate import GOOD, ROLLED_BACK, first_line
 from ansible_collections.strata.fleet.plugins.plugin_utils.patch_report import say_seconds
 
 FORMAT = 1
@@ -19,6 +20,7 @@ NOT_STARTED, PUT_OFF = "not started", "put off"
 LEFT_OUT = (verdicts.NOT_SELECTED, verdicts.NOT_DEPLOYED)
 
 Data = dict[str, t.Any]
+Mark = tuple[str, str]  # an appliance, and when its swap began
 Body = t.Mapping[str, t.Any]
 
 
@@ -33,10 +35,22 @@ class Origin(t.NamedTuple):
     signer: str
 
 
-def build_record(plan: Body, state: Body, origin: Origin, ended: str) -> Data:
-    """Return the record as data, fit for JSON: see the module record for its keys."""
-    entries = [_describe(entry, plan, state) for entry in plan["appliances"] if entry["verdict"] not in LEFT_OUT]
-    left = [entry["name"] for entry in entries if entry["outcome"] not in (*GOOD, verdicts.CURRENT, verdicts.BLOCKED)]
+def build_record(plan: Body, state: Body, origin: Origin, ended: str, recorded: t.Collection[Mark] = ()) -> Data:
+    """Return the record as data, fit for JSON: see the module record for its keys.
+
+    ``recorded``: the outcomes of earlier runs that a record tells of already, see find_recorded.
+    """
+    planned = [entry for entry in plan["appliances"] if entry["verdict"] not in LEFT_OUT]
+    unknown = [{**entry, "earlier": None} if mark_of(entry) in recorded else entry for entry in planned]
+    entries = [_describe(entry, plan, state) for entry in unknown]
+    # Taking back what was cut short leaves nothing to be done.
+    undone = {entry["name"] for entry in planned if entry["verdict"] == verdicts.RESUME}
+    left = [
+        entry["name"]
+        for entry in entries
+        if entry["outcome"] not in (*GOOD, verdicts.CURRENT, verdicts.BLOCKED)
+        and not (entry["outcome"] == ROLLED_BACK and entry["name"] in undone)
+    ]
     return {
         "format": FORMAT,
         "id": plan["id"],
@@ -50,6 +64,26 @@ def build_record(plan: Body, state: Body, origin: Origin, ended: str) -> Data:
         "appliances": entries,
         "totals": _sum(entries),
     }
+
+
+def mark_of(entry: Body) -> Mark | None:
+    """Return what an earlier outcome in the plan is known by: the appliance, and when its swap began."""
+    return (entry["name"], entry["earlier"]["started"]) if entry["earlier"] else None
+
+
+def find_recorded(plan: Body, records: t.Iterable[Body]) -> set[Mark]:
+    """Return those of the plan's earlier outcomes that records tell of already. ``records``: the newest one first.
+
+    No more of them are read than it takes: none that ended before the oldest of these outcomes can tell of it.
+    """
+    sought = {mark for entry in plan["appliances"] if (mark := mark_of(entry))}
+    found: set[Mark] = set()
+    for record in records if sought else ():
+        found |= sought & {(entry["name"], entry["started"]) for entry in record["appliances"]}
+        left = sought - found
+        if not left or record["ended"] < min(began for _name, began in left):
+            break
+    return found
 
 
 def _describe(entry: Body, plan: Body, state: Body) -> Data:
@@ -69,7 +103,8 @@ def _describe(entry: Body, plan: Body, state: Body) -> Data:
         "earlier": bool(entry["earlier"]),
         "state": (outcome or {}).get("state", "kept"),
         "snapshot": (outcome or {}).get("snapshot", ""),
-        "reason": reason,
+        # A reason's other lines are a journal's: they may hold anything, and a record is passed on.
+        "reason": first_line(reason) if reason else "",
     }
 
 
@@ -113,7 +148,7 @@ def _sum(entries: t.Sequence[Body]) -> Data:
             "median": round(statistics.median(seconds), 3) if seconds else None,
             "longest": max(seconds, default=None),
         },
-        "cves": sorted({cve for entry in entries for cve in entry["cves"]}),
+        "cves": sorted({cve for entry in now for cve in entry["cves"]}),
     }
 
 
@@ -194,15 +229,24 @@ def _markdown_reasons(record: Body) -> list[str]:
 
 
 def _markdown_packages(record: Body) -> list[str]:
-    """Return a table of packages for each step that appliances made."""
-    steps: dict[str, Body] = {}
+    """Return a table for each set of package changes, with all the appliances that have it."""
+    groups: dict[str, list[tuple[Body, str]]] = {}
     for entry in record["appliances"]:
-        if entry["packages"]:
-            steps.setdefault(" and ".join(_say_layer(entry, kind) for kind in verdicts.KINDS), entry)
+        for kind in verdicts.KINDS:
+            changed = [package for package in entry["packages"] or [] if package["layer"] == kind]
+            if changed:
+                groups.setdefault(json.dumps(changed, sort_keys=True), []).append((entry, kind))
     lines = []
-    for said, entry in steps.items():
-        lines += [f"## Packages: {said}", "", "| Package | Before | After | Fixes |", "|---|---|---|---|"]
-        for package in entry["packages"]:
+    for changed_text, members in groups.items():
+        steps = dict.fromkeys(_say_layer(entry, kind) for entry, kind in members)
+        lines += [
+            f"## Packages: {', '.join(steps)}",
+            "",
+            cell(", ".join(entry["name"] for entry, _kind in members)),
+            "",
+        ]
+        lines += ["| Package | Before | After | Fixes |", "|---|---|---|---|"]
+        for package in json.loads(changed_text):
             cells = (package["name"], package["from"] or "-", package["to"] or "-", ", ".join(package["cves"]))
             lines.append(f"| {' | '.join(map(cell, cells))} |")
         lines.append("")

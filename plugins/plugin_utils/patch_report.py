@@ -46,6 +46,7 @@ def draw_plan(plan: Body) -> str:
     ]
     lines += [f"{node} does not answer: {reason}" for node, reason in plan["unreachable"].items()]
     lines += [f"{node} cannot tell what is to be done: {reason}" for node, reason in plan["problems"].items()]
+    lines += [*plan["warnings"], *([plan["no_canaries"]] if plan["no_canaries"] else [])]
     return "\n".join([*lines, say_totals(plan)])
 
 
@@ -60,13 +61,15 @@ def say_totals(plan: Body) -> str:
 
 
 def say_outcome(entry: Body, outcome: Body) -> str:
-    """Return a line for a person who watches the rollout."""
+    """Return a line for a person who watches the rollout, and below it what else is known of why."""
     said = f"{outcome['outcome'].replace('_', ' ')}: {entry['name']} on {entry['node']}, {_say_moves(entry)}"
     if outcome["interruption"] is not None:
         said += f", interrupted for {outcome['interruption']:.1f} s"
     if outcome["reason"]:
         said += f" ({first_line(outcome['reason'])})"
-    return said + (", its state was brought back" if outcome.get("state") == "restored" else "")
+    said += ", its state was brought back" if outcome.get("state") == "restored" else ""
+    # The journal's lines are for the terminal only: records are passed on, and a log may hold anything.
+    return "\n".join([said, *(f"    {line}" for line in outcome["reason"].strip().splitlines()[1:])])
 
 
 def draw_record(record: Body) -> str:

@@ -176,3 +176,70 @@ def test_an_outcome_is_a_line() -> None:
         "rolled back: web1 on node1, base debian-13 13.1 > 13.2 (nginx.service failed: address already in use), "
         "its state was brought back"
     )
+
+
+def test_only_the_first_line_of_a_reason_is_recorded_and_the_terminal_shows_all() -> None:
+    failed = {**swap("13.2", None, "rolled_back"), "reason": "web1 is unhealthy:\npassword=secret\nmore"}
+    record = record_of(CASE, {"web1": failed})
+    assert "secret" not in json.dumps(record) + write_markdown(record) + patch_report.draw_record(record)
+    plan, _state = run(CASE)
+    assert patch_report.say_outcome(plan["appliances"][0], failed).splitlines() == [
+        "rolled back: web1 on node1, base debian-13 13.1 > 13.2 (web1 is unhealthy)",
+        "    password=secret",
+        "    more",
+    ]
+
+
+def test_the_fault_of_a_current_appliance_is_recorded_in_a_line() -> None:
+    ill = {**layers("13.2", "1.1"), "health": "unhealthy", "fault": "out of memory\nsecret"}
+    record = record_of({**CASE, "found": {**CASE["found"], "old1": ill}})
+    assert "secret" not in json.dumps(record)
+
+
+def test_what_an_earlier_run_did_is_recorded_once() -> None:
+    plan, state = run(CASE)
+    first = build_record(plan, state, ORIGIN, "2026-11-22T12:30:00Z")
+    assert [entry["name"] for entry in first["appliances"] if entry["earlier"]] == ["old1"]
+    recorded = patch_record.find_recorded(plan, [first])
+    again = build_record(plan, state, ORIGIN, "", recorded)
+    [entry] = [entry for entry in again["appliances"] if entry["name"] == "old1"]
+    assert (entry["outcome"], entry["earlier"], entry["cves"]) == ("current", False, [])
+    assert again["totals"]["earlier"] == 0
+
+
+def test_no_more_records_are_read_than_it_takes() -> None:
+    def old() -> t.Iterator[Data]:
+        yield {"ended": "2026-11-22T09:00:00Z", "appliances": [{"name": "web1", "started": None}]}
+        raise AssertionError("older than what is sought")
+
+    plan, _state = run(CASE)
+    assert patch_record.find_recorded(plan, old()) == set()
+
+
+def test_what_an_earlier_run_fixed_is_not_in_the_totals() -> None:
+    record = record_of({**CASE, "rollout": {"batches": [1]}}, {"web1": swap("13.2", None, "failed")})
+    assert record["totals"]["earlier"] == 1
+    assert record["totals"]["cves"] == []
+
+
+def test_taking_back_what_was_cut_short_leaves_nothing_to_do() -> None:
+    mark = {key: swap("13.2", None)[key] for key in ("from", "to", "started", "snapshot", "purpose")}
+    case = {"fleet": {"node1": ["web1"]}, "found": {"web1": {"swap": mark}}}
+    assert record_of(case, {"web1": swap("13.2", None, "rolled_back")})["result"] == "complete"
+    assert record_of(case, {"web1": swap("13.2", None, "failed")})["result"] == "incomplete"
+
+
+def test_what_was_skipped_is_left_to_do() -> None:
+    case = {"fleet": {"node1": ["web1"]}, "rollout": {"threshold": "0%"}}
+    record = record_of(case, {"web1": swap("13.2", None, "skipped")})
+    assert (record["result"], record["totals"]["outcomes"]) == ("incomplete", {"skipped": 1})
+
+
+def test_the_same_packages_are_listed_once() -> None:
+    case = {**CASE, "found": {**CASE["found"], "web2": layers("13.1", "1.0"), "web3": layers("13.1", "1.0")}}
+    done = {name: {**swap("13.2", 1.0), "from": layers("13.1", "1.0")} for name in ("web2", "web3")}
+    plan, state = run(case, {"web1": swap("13.2", 1.0), **done})
+    plan["changes"]["1.0..1.1"] = {"packages": [], "cves": [], "advisories": [], "complete": True}
+    page = write_markdown(build_record(plan, state, ORIGIN, ""))
+    assert page.count("## Packages") == 1
+    assert "## Packages: debian-13 13.1 `13.1` to 13.2 `13.2`\n\nweb1, web2, web3, old1\n" in page
