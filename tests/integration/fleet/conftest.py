@@ -86,4 +86,5 @@ def fleet(
         yield Fleet(controller, depot, server, tmp_path)
     finally:
         server.reset()
+        depot.withdraw_deltas()
         clean(ready)

@@ -118,6 +118,11 @@ class Depot:
         depots.Depot(str(self.folder)).write_delta_index()
         self.repo.update_summary(self.site.key, self.site.home)
 
+    def withdraw_deltas(self) -> None:
+        """Be a depot without a summary and an index again, to which tests add what they like."""
+        for name in ("summary", "summary.sig", "deltas.json"):
+            Path(self.repo.path, name).unlink(missing_ok=True)
+
     def publish_unsigned(self, name: str, commit: str) -> None:
         """Publish the tree of a commit as another app, signed by nobody."""
         text = manifests.encode({**self.repo.manifest(commit), "name": name})
