@@ -108,7 +108,8 @@ def find_down(case: Case) -> str:
         return "not deployed"
     if case.info["state"] != "running":
         return str(case.info["state"])
-    return str(case.info["fault"] or "unhealthy").partition("\n")[0].rstrip(".:") if case.info["health"] == "unhealthy" else ""
+    fault = str(case.info["fault"] or "unhealthy").partition("\n")[0].rstrip(".:")
+    return fault if case.info["health"] == "unhealthy" else ""
 
 
 def describe(case: Case, verdict: Verdict, usual: float | None) -> Data:

@@ -21,7 +21,7 @@ ILL = {**layers("13.2", "1.1"), "health": "unhealthy", "fault": "out of memory\n
 
 
 def avoid(**given: dict[str, t.Any]) -> list[dict[str, t.Any]]:
-    found = {
+    found: dict[str, dict[str, t.Any]] = {
         "node1": {"appliances": [info(name, each) for name, each in given.items()]},
         "node2": {"unreachable": True},
     }
