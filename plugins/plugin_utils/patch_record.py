@@ -68,7 +68,7 @@ def build_record(plan: Body, state: Body, origin: Origin, ended: str, recorded: 
 
 def mark_of(entry: Body) -> Mark | None:
     """Return what an earlier outcome in the plan is known by: the appliance, and when its swap began."""
-    return (entry["name"], entry["earlier"]["started"]) if entry["earlier"] else None
+    return (entry["name"], str(entry["earlier"].get("started") or "")) if entry["earlier"] else None
 
 
 def find_recorded(plan: Body, records: t.Iterable[Body]) -> set[Mark]:
