@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
 import pytest
 from ansible_collections.strata.fleet.tests.integration.fleet.fleet import Fleet, inside, page
 from ansible_collections.strata.fleet.tests.integration.fleet.guard import ROOT_FOLDER, restart
@@ -74,14 +77,16 @@ def test_its_root_cannot_either(name: str, ready: Nodes) -> None:
     assert node.run(f"find {root} -printf '%p %m %s\\n' | sort").stdout == before
 
 
-def test_what_is_declared_survives_and_memory_does_not(name: str, fleet: Fleet, ready: Nodes) -> None:
+def test_what_is_declared_survives_and_memory_does_not(name: str, fleet: Fleet, ready: Nodes, tmp_path: Path) -> None:
     node = ready[1]
     places = ("/var/lib/site/kept", "/srv/data/kept", "/tmp/gone", "/run/gone")  # noqa: S108  an appliance's
     inside(node, name, "; ".join(f"echo here > {place}" for place in places))
     inside(node, name, "findmnt --types tmpfs /tmp")
 
     fleet.depot.publish_app("undeclared", "2-1", volumes=VOLUMES)
-    fleet.deploy("-e", "store_refresh=true", changed=True)
+    settings = {"patch_rollout": {"settle": 0}, "patch_record_path": str(tmp_path)}
+    ran = fleet.play("patch", "-e", json.dumps(settings))
+    assert ran.returncode == 0, ran.output
     assert "version 2-1" in page(node, name)
     restart(node, name)
     assert inside(node, name, "systemctl is-system-running --wait") == "running"

@@ -12,6 +12,11 @@ from ansible_collections.strata.fleet.tests.integration.fleet.guard import ROOT_
 from ansible_collections.strata.fleet.tests.integration.tools import Node
 
 Nodes = list[Node]
+FORGET = """
+rm -rf {store}/layers/{commit} {store}/{commit}.damaged {store}/repo/state/{commit}.commitpartial
+ostree --repo={store}/repo refs --delete held/app/tampered
+ostree --repo={store}/repo prune --refs-only --depth=0
+"""
 
 
 class Findings(t.NamedTuple):
@@ -41,12 +46,15 @@ def verify(fleet: Fleet, tmp_path: Path) -> t.Callable[..., Findings]:
 
 
 @pytest.fixture
-def name(fleet: Fleet, ready: Nodes) -> str:
-    """An appliance whose app has a file that no other version has."""
-    fleet.depot.publish_app("tampered", ballast=2)
+def name(fleet: Fleet, ready: Nodes) -> t.Iterator[str]:
+    """An appliance whose app has files that no other version has. What was damaged of them is forgotten afterwards."""
+    commit = fleet.depot.publish_app("tampered", ballast=2)
     name = fleet.want("tampered", ready[1], app="tampered", networks=[{"network": "strata0"}])
-    fleet.deploy()
-    return name
+    try:
+        fleet.deploy()
+        yield name
+    finally:
+        ready[1].run(FORGET.format(store=STORE, commit=commit))
 
 
 def layer_of(node: Node, name: str) -> str:
@@ -160,9 +168,11 @@ def test_root_and_mounts(name: str, fleet: Fleet, ready: Nodes, verify: t.Callab
     assert verify().places == set()
 
 
-def test_a_node_that_is_busy_or_away(name: str, fleet: Fleet, ready: Nodes) -> None:
-    with_lock = f"flock {STORE}/lock sleep 15 >/dev/null 2>&1 & sleep 0.2"
-    ready[1].run(with_lock)
-    ran = fleet.play("verify")
+def test_a_node_that_is_busy(name: str, fleet: Fleet, ready: Nodes) -> None:
+    holder = ready[1].run(f"flock --no-fork {STORE}/lock sleep 60 >/dev/null 2>&1 & echo $!; sleep 0.2").stdout.strip()
+    try:
+        ran = fleet.play("verify")
+    finally:
+        ready[1].run(f"kill {holder}")
     assert ran.returncode != 0, (name, ran.output)
     assert "not verified: Another run is changing this node's appliances" in " ".join(ran.output.split())
