@@ -13,7 +13,7 @@ export ANSIBLE_CONFIG := $(CURDIR)/ansible.cfg
 export LC_ALL := C.UTF-8
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: help venv demo demo-clean build lab lab-clean content bench test lint test-unit sanity test-molecule test-integration \
+.PHONY: help venv demo demo-clean build lab lab-clean content bench bench-patch test lint test-unit sanity test-molecule test-integration \
 	docs collection changelog
 
 help: ## What can be made
@@ -43,6 +43,9 @@ bench: $(VENV)/.run $(COLLECTION) ## Print the figures: bytes, disk, memory and 
 	$(DEMO) playbooks/engine.yml
 	$(DEMO) playbooks/build.yml
 	PYTHONPATH=.collections $(BIN)/python -m ansible_collections.strata.fleet.tests.bench
+
+bench-patch: lab content ## Print the figures of a patch, beside apt in full instances (on the lab, about 8 minutes)
+	PYTHONPATH=.collections $(BIN)/python -m ansible_collections.strata.fleet.tests.bench.patching
 
 # To develop it
 

@@ -10,7 +10,7 @@ import pytest
 import yaml
 from ansible_collections.strata.fleet.plugins.module_utils.ostree import Repo
 from ansible_collections.strata.fleet.tests.integration.fleet import depot as depots
-from ansible_collections.strata.fleet.tests.integration.fleet.fleet import Fleet, clean
+from ansible_collections.strata.fleet.tests.integration.fleet.fleet import STORE, Fleet, clean
 from ansible_collections.strata.fleet.tests.integration.tools import CHECKOUT, Controller, Node
 
 BUILT = CHECKOUT / ".cache" / "integration" / "depot"
@@ -68,11 +68,15 @@ def server(running_server: depots.Server) -> depots.Server:
 
 @pytest.fixture(scope="session")
 def ready(nodes: list[Node], controller: Controller) -> list[Node]:
-    """The lab's nodes, with the engine made ready."""
+    """The lab's nodes, with the engine made ready and nothing in their stores."""
     bare = [node for node in nodes if node.run("incus project show strata", check=False).returncode]
     if bare:
         ran = controller.play(CHECKOUT / "playbooks" / "engine.yml", "--limit", ",".join(node.name for node in bare))
         assert ran.returncode == 0, ran.output
+    clean(nodes)
+    for node in nodes:
+        # An earlier session had the same versions, of other content: its depot is gone.
+        node.run(f'[ -n "$(incus list --project strata --format csv)" ] || rm -rf {STORE}')
     return nodes
 
 
