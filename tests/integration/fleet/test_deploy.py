@@ -191,7 +191,10 @@ def test_drift_is_undone(fleet: Fleet, ready: Nodes) -> None:
     assert picture(node)["instances"] == shown
 
     node.run(f"incus config set --project strata {name} limits.memory=64MiB boot.autostart=false environment.X=1")
-    node.run(f"incus config device add --project strata {name} window disk source=/etc path=/mnt readonly=true")
+    window = f"incus config device add --project strata {name} window"
+    mapped = node.run(f"{window} disk source=/etc path=/mnt readonly=true", check=False)
+    assert mapped.returncode != 0, mapped  # the root of a running appliance takes nothing new
+    node.run(f"{window} proxy listen=tcp:127.0.0.1:18081 connect=tcp:127.0.0.1:8080")
     foreseen = fleet.deploy("--check", "--diff", changed=True)
     assert "window" in foreseen.output
     fleet.deploy(changed=True)

@@ -219,7 +219,7 @@ def test_rollback_on_request(rollout: Rollout, ready: Nodes) -> None:
     assert inside(node, name, "ls /var/lib /var/lib/site | grep -c -e note -e migrated || true") == "0"
     assert len(snapshots(node, name)) == 2  # what was given up is kept
 
-    again = fleet.play("rollback", "-e", f"rollback={name}")
+    again = fleet.play("rollback", "-e", f"rollback={name}", "-e", f"rollback_snapshot={snapshot}")
     assert again.returncode == 0, again.output
     assert "nothing to do" in again.output
     rollout.run()
