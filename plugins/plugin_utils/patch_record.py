@@ -43,8 +43,8 @@ def build_record(plan: Body, state: Body, origin: Origin, ended: str, recorded: 
     planned = [entry for entry in plan["appliances"] if entry["verdict"] not in LEFT_OUT]
     unknown = [{**entry, "earlier": None} if mark_of(entry) in recorded else entry for entry in planned]
     entries = [_describe(entry, plan, state) for entry in unknown]
-    # Taking back what was cut short leaves nothing to be done.
-    undone = {entry["name"] for entry in planned if entry["verdict"] == verdicts.RESUME}
+    # Taking back what was cut short leaves nothing to be done, where it was not to go on.
+    undone = {entry["name"] for entry in planned if entry["verdict"] == verdicts.RESUME and not entry["moves"]}
     left = [
         entry["name"]
         for entry in entries

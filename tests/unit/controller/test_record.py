@@ -224,9 +224,17 @@ def test_what_an_earlier_run_fixed_is_not_in_the_totals() -> None:
 
 def test_taking_back_what_was_cut_short_leaves_nothing_to_do() -> None:
     mark = {key: swap("13.2", None)[key] for key in ("from", "to", "started", "snapshot", "purpose")}
-    case = {"fleet": {"node1": ["web1"]}, "found": {"web1": {"swap": mark}}}
+    home = {"base": mark["from"]["base"]["version"], "app": mark["from"]["app"]["version"]}
+    case = {"fleet": {"node1": ["web1"]}, "found": {"web1": {"swap": mark}}, "target": {"web1": home}}
     assert record_of(case, {"web1": swap("13.2", None, "rolled_back")})["result"] == "complete"
     assert record_of(case, {"web1": swap("13.2", None, "failed")})["result"] == "incomplete"
+
+
+def test_going_on_with_what_was_cut_short_and_failing_is_a_failure() -> None:
+    mark = {key: swap("13.2", None)[key] for key in ("from", "to", "started", "snapshot", "purpose")}
+    case = {"fleet": {"node1": ["web1"]}, "found": {"web1": {"swap": mark}}}
+    assert record_of(case, {"web1": swap("13.2", None, "rolled_back")})["result"] == "incomplete"
+    assert record_of(case, {"web1": swap("13.2", 1.0)})["result"] == "complete"
 
 
 def test_what_was_skipped_is_left_to_do() -> None:
