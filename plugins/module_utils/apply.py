@@ -11,7 +11,7 @@ from pathlib import Path
 
 from ansible_collections.strata.fleet.plugins.module_utils import clock, config_layer, health, history, marks, skeleton
 from ansible_collections.strata.fleet.plugins.module_utils.engine import Engine
-from ansible_collections.strata.fleet.plugins.module_utils.errors import Changed, EngineError, StrataError, Unreachable
+from ansible_collections.strata.fleet.plugins.module_utils.errors import Changed, EngineError, StrataError
 from ansible_collections.strata.fleet.plugins.module_utils.model import Plan, Step
 
 STOP_TIMEOUT = 60
@@ -156,8 +156,6 @@ def halt(node: Node, appliance: str, _args: Args) -> None:
         return
     try:
         node.engine.set_state(appliance, "stop", HALT_TIMEOUT)
-    except Unreachable:
-        raise
     except EngineError:
         if _is_running(node, appliance):
             node.engine.kill(appliance)

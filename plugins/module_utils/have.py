@@ -25,6 +25,13 @@ def read(engine: Engine, store: Path, pool: str, sizes: t.Mapping[str, int]) -> 
     Raises BadInput where the engine was not made ready (no such project or pool).
     """
     instances = read_instances(engine, store)
+    return Have(instances, read_volumes(engine, pool, instances, sizes))
+
+
+def read_volumes(
+    engine: Engine, pool: str, instances: t.Mapping[str, Instance], sizes: t.Mapping[str, int]
+) -> dict[str, int]:
+    """Return the sizes in bytes of the node's volumes, see ``read``."""
     with _engine_made_ready(engine, pool):
         names = engine.volume_names(pool)
     known = {
@@ -34,7 +41,7 @@ def read(engine: Engine, store: Path, pool: str, sizes: t.Mapping[str, int]) -> 
     }
     news = [name for name in names if name in sizes and sizes[name] != known.get(name)]
     read_now = {name: parse_size(engine.volume(pool, name)["config"].get("size") or 0) for name in news}
-    return Have(instances, {name: read_now.get(name, known.get(name, 0)) for name in names})
+    return {name: read_now.get(name, known.get(name, 0)) for name in names}
 
 
 def read_snapshots(engine: Engine, pool: str, volumes: t.Iterable[str]) -> dict[str, list[str]]:

@@ -178,14 +178,16 @@ def probe(engine: Engine, name: str, check: Check) -> str:
     return probe_http(address, check.health) if kind == "http" else probe_tcp(address, check.health["port"])
 
 
-def probe_http(address: str, health: t.Mapping[str, t.Any]) -> str:
+def probe_http(
+    address: str, health: t.Mapping[str, t.Any], to_connect: float = CONNECT_TIMEOUT, to_answer: float = PROBE_TIMEOUT
+) -> str:
     """Return why a GET is not answered with the expected status (200 unless the app says otherwise)."""
     port, path = health["port"], health.get("path", "/")
     expected = health.get("status", http.HTTPStatus.OK)
-    connection = http.client.HTTPConnection(address, port, timeout=CONNECT_TIMEOUT)
+    connection = http.client.HTTPConnection(address, port, timeout=to_connect)
     try:
         connection.connect()
-        connection.sock.settimeout(PROBE_TIMEOUT)
+        connection.sock.settimeout(to_answer)
         connection.request("GET", path)
         status = connection.getresponse().status
     except (OSError, http.client.HTTPException) as error:
@@ -195,10 +197,10 @@ def probe_http(address: str, health: t.Mapping[str, t.Any]) -> str:
     return "" if status == expected else f"GET http://{address}:{port}{path} answered {status}, expected {expected}"
 
 
-def probe_tcp(address: str, port: int) -> str:
+def probe_tcp(address: str, port: int, to_connect: float = CONNECT_TIMEOUT) -> str:
     """Return why no connection is accepted."""
     try:
-        with socket.create_connection((address, port), timeout=CONNECT_TIMEOUT):
+        with socket.create_connection((address, port), timeout=to_connect):
             return ""
     except OSError as error:
         return f"connect to {address}:{port}: {error}"

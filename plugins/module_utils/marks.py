@@ -6,7 +6,7 @@
     <store>/marks/<appliance>.json
 
 ``healthy`` is the identity of the composition that last passed its health check. ``pending`` is config that is mapped
-but not merged yet, ``swap`` a swap that has not ended, as ``swap.begin`` wrote it: both for a run that died in between.
+but not merged yet, ``swap`` a swap that has not ended, as ``apply.begin_swap`` wrote it: both for a run that died.
 ``bad`` lists the combinations of base and app that failed here. They stand in files because the engine takes up to half
 a second to change a key of one instance among a hundred.
 """

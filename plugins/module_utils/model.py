@@ -27,6 +27,11 @@ class Composition(t.NamedTuple):
     app: Layer
     config: str
 
+    @property
+    def commits(self) -> tuple[str, str]:
+        """Base and app by commit: what fits and what fails, whatever the config."""
+        return self.base.commit, self.app.commit
+
     def to_data(self) -> dict[str, t.Any]:
         """Return it as plain data, for JSON."""
         return {"base": self.base._asdict(), "app": self.app._asdict(), "config": self.config}
@@ -174,14 +179,16 @@ class Plan:
 class Swap:
     """An appliance on its way from one composition to another, and what takes it ``back`` when that fails.
 
-    ``started`` is '' unless an earlier run began it; then the state may be ``touched``. One that ``undoes`` takes back
-    what an earlier run did not end. ``leaves`` is what a rollback turns its back on. ``snapshot`` holds the state as it
-    was. ``watched`` says that the appliance may be serving, so that its interruption can be measured.
+    ``goal`` is where it was to lead, also for one that ``undoes`` what an earlier run did not end. ``started`` is ''
+    unless an earlier run began it; then the state may be ``touched``. ``leaves`` is what a rollback turns its back on.
+    ``snapshot`` holds the state as it was. ``watched`` says that the appliance may be serving, so that its interruption
+    can be measured.
     """
 
     item: Appliance
     purpose: str
     came_from: Composition
+    goal: Composition
     started: str
     snapshot: str
     forward: tuple[Step, ...]

@@ -56,7 +56,8 @@ class Offers:
         wishes = {
             wish for request in requests for own in (request.base, request.app) for wish in (own, channel_of(own))
         }
-        to_ask = sorted(wish for wish in wishes if not store.held(wish))
+        self._answers.update({wish: found for wish in wishes if (found := store.held(wish))})
+        to_ask = sorted(wishes - self._answers.keys())
         if not to_ask:
             return
         with store.catalogue() as catalogue:
@@ -74,7 +75,7 @@ class Offers:
 
     def of(self, wish: Wish) -> Found | str:
         """Return the version, or why there is none."""
-        return self._store.held(wish) or self._answers[wish]
+        return self._answers[wish]
 
 
 def channel_of(wish: Wish) -> Wish:
@@ -106,7 +107,7 @@ def decide_moves(
         if obstacle:
             is_still = _commits(chosen[request.appliance]) == _commits(current)
             (blocked if is_still else held)[request.appliance] = obstacle
-    is_new = any(_commits(layers) != _commits_of(running[name]) for name, layers in chosen.items())
+    is_new = any(_commits(layers) != running[name].commits for name, layers in chosen.items())
     staging = Staging(chosen, find_missing(store, chosen), is_new)
     return Moves(staging, blocked, held, _find_changes(store, chosen, running))
 
@@ -185,10 +186,6 @@ def _blocked(kind: str, found: Found, cause: str, reason: str) -> Blocked:
 
 def _commits(layers: t.Mapping[str, Found]) -> tuple[str, str]:
     return layers["base"].layer.commit, layers["app"].layer.commit
-
-
-def _commits_of(composition: Composition) -> tuple[str, str]:
-    return composition.base.commit, composition.app.commit
 
 
 def _find_changes(

@@ -29,7 +29,6 @@ PATIENCE = 60  # seconds for an engine that went away to be back
 ON_STATE = ("snapshot_volume", "restore_volume")
 
 Outcome = dict[str, t.Any]
-Goal = tuple[str, str]
 
 
 class Shared:
@@ -37,7 +36,7 @@ class Shared:
 
     def __init__(self, parallel: int) -> None:
         self.slots = threading.Semaphore(parallel)
-        self.failed: dict[Goal, str] = {}
+        self.failed: dict[tuple[str, str], str] = {}
 
 
 class Run:
@@ -111,7 +110,7 @@ class Run:
 
     def fail_goal(self, reason: str) -> None:
         """Remember that the version is to blame, for other appliances of this call and for later ones."""
-        self.shared.failed[goal_of(self.swap.item.composition)] = self.swap.appliance
+        self.shared.failed[self.swap.item.composition.commits] = self.swap.appliance
         remember_as_bad(self.node, self.swap, self.swap.item.composition, reason)
 
 
@@ -132,10 +131,10 @@ def _run_swap(node: Node, shared: Shared, swap: Swap) -> Outcome:
     shared.slots.acquire()
     run = Run(node, shared, swap)
     try:
-        goal = goal_of(swap.item.composition)
+        goal = swap.item.composition.commits
         if goal in shared.failed and not swap.touched:
             reason = f"the same base and app have just failed on {shared.failed[goal]}"
-            return _describe(swap, (SKIPPED, reason), swap.item.composition, clock.now(), None)
+            return _describe(swap, (SKIPPED, reason), clock.now(), None)
         return _watch(run)
     finally:
         run.leave_slot()
@@ -145,12 +144,11 @@ def _watch(run: Run) -> Outcome:
     """Return what became of a swap, with how long it interrupted, and have it in the appliance's history."""
     node, swap = run.node, run.swap
     started = swap.started or clock.now()
-    wanted = _goal(node, swap)
     watch = Watch(swap.item, _address(node, swap)) if swap.watched else None
     if watch:
         watch.start()
     verdict = run.go()
-    outcome = _describe(swap, verdict, wanted, started, watch.stop() if watch else None)
+    outcome = _describe(swap, verdict, started, watch.stop() if watch else None)
     outcome["restored"] = next((step.args["snapshot"] for step in run.done if step.action == "restore_volume"), "")
     outcome["state"] = "restored" if outcome["restored"] else "kept"
     try:
@@ -162,15 +160,13 @@ def _watch(run: Run) -> Outcome:
     return outcome
 
 
-def _describe(
-    swap: Swap, verdict: tuple[str, str], wanted: Composition, started: str, interruption: float | None
-) -> Outcome:
+def _describe(swap: Swap, verdict: tuple[str, str], started: str, interruption: float | None) -> Outcome:
     return {
         "appliance": swap.appliance,
         "purpose": swap.purpose,
         "outcome": verdict[0],
         "from": swap.came_from.to_data(),
-        "to": wanted.to_data(),
+        "to": swap.goal.to_data(),
         "started": started,
         "ended": clock.now(),
         "interruption": interruption,
@@ -192,17 +188,6 @@ def engine_is_back(node: Node) -> bool:
         else:
             return True
     return False
-
-
-def goal_of(composition: Composition) -> Goal:
-    """Return what fails or not: a base with an app, whatever the config."""
-    return composition.base.commit, composition.app.commit
-
-
-def _goal(node: Node, swap: Swap) -> Composition:
-    """Return where the swap was to lead: for one that only undoes another, where that one was to lead."""
-    mark = marks.read(node.store, swap.appliance).get("swap")
-    return Composition.from_data(mark["to"]) if mark and swap.undoes else swap.item.composition
 
 
 def remember_as_bad(node: Node, swap: Swap, composition: Composition, reason: str) -> None:

@@ -128,11 +128,10 @@ def plan_swaps(ways: t.Iterable[Ways], have: Have, place: Place, manner: Manner)
 
     Raises BadInput naming everything that cannot be done, before anything is.
     """
-    ways = tuple(ways)
-    problems = [problem for way in ways for problem in _find_problems(way, have, manner)]
+    courses = [Course(way, have, manner) for way in ways]
+    problems = [problem for course in courses for problem in _find_problems(course, have)]
     if problems:
         raise BadInput("\n".join(problems))
-    courses = (Course(way, have, manner) for way in ways)
     return [_plan_swap(course, have, place) for course in courses if not course.is_over()]
 
 
@@ -145,9 +144,8 @@ def to_plan(swaps: t.Sequence[Swap], have: Have, place: Place) -> Plan:
     )
 
 
-def _find_problems(way: Ways, have: Have, manner: Manner) -> list[str]:
-    item, good, _now = way
-    course = Course(way, have, manner)
+def _find_problems(course: Course, have: Have) -> list[str]:
+    item, good, manner = course.item, course.good, course.manner
     problems = find_problems(item, have, "layers")
     volumes = _volumes(good, have)
     known = _known_snapshots(volumes, have)
@@ -176,15 +174,17 @@ def _known_snapshots(volumes: t.Iterable[str], have: Have) -> str:
 
 def _plan_swap(course: Course, have: Have, place: Place) -> Swap:
     has_way_back = not course.returns or bool(course.requested)
+    undoes = course.returns and bool(course.mark) and course.purpose == PATCH
     return Swap(
         item=course.item,
         purpose=course.purpose,
         came_from=course.good.composition,
+        goal=Composition.from_data(course.mark["to"]) if undoes else course.item.composition,
         started=str(course.mark.get("started", "")),
         snapshot=course.kept,
         forward=tuple(_forward(course, have, place)),
         back=tuple(_back(course, have, place)) if has_way_back else (),
-        undoes=course.returns and bool(course.mark) and course.purpose == PATCH,
+        undoes=undoes,
         leaves=course.leaves() if course.purpose == ROLLBACK else None,
         watched=course.is_running and not course.mark,
         touched=bool(course.mark),

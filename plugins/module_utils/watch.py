@@ -5,12 +5,11 @@
 
 from __future__ import annotations
 
-import http.client
-import socket
 import threading
 import time
 import typing as t
 
+from ansible_collections.strata.fleet.plugins.module_utils import health
 from ansible_collections.strata.fleet.plugins.module_utils.model import Appliance
 
 PERIOD = 0.05  # seconds between two looks, and so the resolution
@@ -59,17 +58,6 @@ class Watch:
         return since if since > 2 * PERIOD + PATIENCE else 0.0
 
     def _serves(self) -> bool:
-        if self._health.get("type") != "http":
-            try:
-                socket.create_connection((self._address, self._port), timeout=PATIENCE).close()
-            except OSError:
-                return False
-            return True
-        connection = http.client.HTTPConnection(self._address, self._port, timeout=PATIENCE)
-        try:
-            connection.request("GET", self._health.get("path", "/"))
-            return connection.getresponse().status == self._health.get("status", http.client.OK)
-        except (OSError, http.client.HTTPException):
-            return False
-        finally:
-            connection.close()
+        if self._health.get("type") == "http":
+            return not health.probe_http(self._address, self._health, PATIENCE, PATIENCE)
+        return not health.probe_tcp(self._address, self._port, PATIENCE)

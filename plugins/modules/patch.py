@@ -121,6 +121,7 @@ steps:
   elements: str
 """
 
+import functools
 import typing as t
 from pathlib import Path
 
@@ -182,17 +183,25 @@ def plan_now(params: dict[str, t.Any], node: apply.Node) -> tuple[list[model.Swa
     place = model.Place(str(store), pool, key)
     items = want.with_secrets(params["appliances"], params["secrets"])
     present = have.read_instances(engine, store)
-    ways = [find_ways(item, present, params["manifests"], place) for item in items]
-    found = have.read(engine, store, pool, want.volume_sizes(way.item for way in ways))
-    volumes = [name for name in found.volumes if name.partition(".")[0] in {way.item.name for way in ways}]
-    snapshots = have.read_snapshots(engine, pool, volumes)
-    found = model.Have(found.instances, found.volumes, snapshots, engine.pool_driver(pool))
+    read_manifest = functools.cache(Repo(f"{place.store}/repo").manifest)
+    ways = [find_ways(item, present, Manifests(read_manifest, params["manifests"]), place) for item in items]
+    volumes = have.read_volumes(engine, pool, present, want.volume_sizes(way.item for way in ways))
+    names = {way.item.name for way in ways}
+    snapshots = have.read_snapshots(engine, pool, [each for each in volumes if each.partition(".")[0] in names])
+    found = model.Have(present, volumes, snapshots, engine.pool_driver(pool))
     swaps = swap_plan.plan_swaps(ways, found, place, read_manner(params))
     return swaps, swap_plan.to_plan(swaps, found, place)
 
 
+class Manifests(t.NamedTuple):
+    """Where manifests come from: the node's store for what appliances ran, the caller for what they are to run."""
+
+    read: t.Callable[[str], dict[str, t.Any]]
+    given: dict[str, t.Any]
+
+
 def find_ways(
-    item: t.Mapping[str, t.Any], present: dict[str, model.Instance], manifests: dict[str, t.Any], place: model.Place
+    item: t.Mapping[str, t.Any], present: dict[str, model.Instance], manifests: Manifests, place: model.Place
 ) -> swap_plan.Ways:
     """Return an appliance as it should be, as it was well, and as it is now."""
     name = item["name"]
@@ -200,8 +209,7 @@ def find_ways(
     if now is None:
         raise BadInput(f"Appliance {name} is not there, or Strata did not make it: deploy it first.", appliance=name)
     good = swap_plan.came_from(present[name]) or now
-    repo = Repo(f"{place.store}/repo")
-    known = {layer.commit: repo.manifest(layer.commit) for layer in (*now[:2], *good[:2])} | manifests
+    known = {layer.commit: manifests.read(layer.commit) for layer in (*now[:2], *good[:2])} | manifests.given
     return swap_plan.Ways(
         want.build_appliance(item, known, place),
         want.build_former(item, good, known),

@@ -70,6 +70,7 @@ def build(name: str = "web1", **changes: t.Any) -> Swap:
         item=Appliance(name, "running", NEW),
         purpose="patch",
         came_from=OLD,
+        goal=NEW,
         started="",
         snapshot="s",
         forward=steps("forward", FORWARD),
