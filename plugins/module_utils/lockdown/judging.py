@@ -19,8 +19,8 @@ IT, OPERATORS = "IT", "operators"
 class Court(t.NamedTuple):
     """What verdicts are made by.
 
-    ``policy`` is as ``policies.build`` returns it: ``digest``, ``mode``, ``rules`` (by name: ``value`` and ``severity``)
-    and ``actions`` by severity. ``waivers`` are all of the inventory's; ``names`` are what a waiver's subject may be to
+    ``policy`` is one of the payload's: ``digest``, ``mode``, ``rules`` (by name: ``value`` and ``severity``) and
+    ``actions`` by severity. ``waivers`` are all of the inventory's; ``names`` are what a waiver's subject may be to
     concern this appliance or node; ``today`` is an ISO date.
     """
 
