@@ -42,11 +42,11 @@ def draw(payload: Body) -> str:
 
 def say_findings(payload: Body) -> list[str]:
     """Return sentences on waivers that waive nothing, and on what appliances ask for and are not allowed."""
-    given = [(waivers.say(orphan["waiver"]), orphan["reason"]) for orphan in payload["orphans"]]
-    orphans = [
-        f"The waiver {waiver} waives nothing: {reason}." for waiver, reason in given for orphan in payload["orphans"]
+    orphans = [(waivers.say(orphan["waiver"]), orphan["reason"]) for orphan in payload["orphans"]]
+    return [
+        *(f"The waiver {waiver} waives nothing: {reason}." for waiver, reason in orphans),
+        *(conflict["message"] for conflict in payload["conflicts"]),
     ]
-    return [*orphans, *(conflict["message"] for conflict in payload["conflicts"])]
 
 
 def hosts_of(digest: str, payload: Body) -> list[str]:
