@@ -32,6 +32,7 @@ NEEDED_EXTENSIONS = (
 )
 STATE_FOLDER = "/var/lib/incus"
 LIMITS = ("cpu", "memory", "pids")
+BRIDGE_FILTER = Path("/proc/sys/net/bridge/bridge-nf-call-iptables")
 
 
 def require(server: Body) -> None:
@@ -91,7 +92,6 @@ def report(socket: str, project: str, pool: str) -> dict[str, t.Any]:
     engine = Engine(socket)
     server = engine.server()
     environment = server["environment"]
-    controllers = _cgroup_controllers(int(environment["server_pid"]))
     found = engine.find(f"/storage-pools/{pool}")
     space = engine.read(f"/storage-pools/{pool}/resources")[0]["space"] if found else None
     return {
@@ -100,7 +100,8 @@ def report(socket: str, project: str, pool: str) -> dict[str, t.Any]:
         "kernel": environment["kernel_version"],
         "architecture": environment["kernel_architecture"],
         "idmapped_mounts": environment["kernel_features"].get("idmapped_mounts") == "true",
-        "limits_enforced": all(name in controllers for name in LIMITS),
+        "limits_enforced": limits_enforced(server),
+        "bridge_filtering": bridge_filtering(),
         "virtual_machines": "qemu" in environment["driver"],
         "apparmor": _is_yes("/sys/module/apparmor/parameters/enabled"),
         "clustered": environment["server_clustered"],
@@ -115,6 +116,17 @@ def report(socket: str, project: str, pool: str) -> dict[str, t.Any]:
     }
 
 
+def limits_enforced(server: Body) -> bool:
+    """Whether the engine has the cgroup controllers that make limits of memory, CPUs and processes effective."""
+    controllers = _cgroup_controllers(int(server["environment"]["server_pid"]))
+    return all(name in controllers for name in LIMITS)
+
+
+def bridge_filtering() -> bool:
+    """Whether traffic between two appliances of one bridge passes the bridge's access list (br_netfilter)."""
+    return BRIDGE_FILTER.exists() and BRIDGE_FILTER.read_text().strip() == "1"
+
+
 def warnings(facts: t.Mapping[str, t.Any]) -> list[str]:
     """Return sentences on what an operator would expect of a node and this one cannot do."""
     sentences = []
@@ -124,6 +136,11 @@ def warnings(facts: t.Mapping[str, t.Any]) -> list[str]:
         )
     if not facts["limits_enforced"]:
         sentences.append("Memory and CPU limits are accepted but not enforced: the engine has no cgroup controllers.")
+    if not facts["bridge_filtering"]:
+        sentences.append(
+            "Appliances of one network reach each other on undeclared ports too: the kernel has no bridge netfilter "
+            "(load the module br_netfilter, and set net.bridge.bridge-nf-call-iptables=1)."
+        )
     return sentences
 
 

@@ -140,6 +140,10 @@ engine:
       description: Whether memory and CPU limits are enforced.
       type: bool
       returned: success
+    bridge_filtering:
+      description: Whether what appliances of one network send each other passes the network's access list.
+      type: bool
+      returned: success
     pool_driver:
       description: The storage pool's driver, null while there is no pool.
       type: str

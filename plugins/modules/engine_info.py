@@ -84,6 +84,12 @@ engine:
       description: Whether the engine has the cgroup controllers that make memory and CPU limits effective.
       type: bool
       returned: success
+    bridge_filtering:
+      description:
+        - Whether what appliances of one network send each other passes the network's access list. It needs the kernel's
+          bridge netfilter; without it the list only holds for what enters or leaves the network.
+      type: bool
+      returned: success
     virtual_machines:
       description: Whether the engine can run virtual machines.
       type: bool
