@@ -19,6 +19,8 @@ PREVIOUS = "user.strata.previous"  # the composition before the last change, for
 SIZES = "user.strata.sizes"  # of the state volumes, as they were last set: reading them all takes long
 # Keys under these are Strata's: what inventory does not ask for is not there.
 OWNED = ("boot.", "environment.", "limits.", "linux.", "raw.", "security.", "migration.", "nvidia.", "snapshots.")
+# Of a network card: it sends with its own addresses alone. Without IPv6 on the network that leaves none.
+FILTERS = ("security.mac_filtering", "security.ipv4_filtering", "security.ipv6_filtering")
 CONFIG_LAYER = "zz-config"
 CONFIG_DEVICE = "config"
 
@@ -70,7 +72,7 @@ def instance_devices(appliance: Appliance, store: str, pool: str) -> Devices:
         source = volume_name(appliance.name, volume.name)
         devices[f"state-{volume.name}"] = {"type": "disk", "pool": pool, "source": source, "path": volume.path}
     for number, nic in enumerate(appliance.nics):
-        card = {"type": "nic", "network": nic.network, "name": f"eth{number}"}
+        card = {"type": "nic", "network": nic.network, "name": f"eth{number}", **dict.fromkeys(FILTERS, "true")}
         devices[f"eth{number}"] = {**card, "ipv4.address": nic.address} if nic.address else card
     for port in appliance.published:
         devices[f"port-{port.protocol}-{port.listen}"] = {

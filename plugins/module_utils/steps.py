@@ -27,17 +27,21 @@ Change = dict[str, t.Any]
 
 
 class Difference(t.NamedTuple):
-    """What to change of an instance: keys and devices by name, None for those to remove; and changed config files."""
+    """What to change of an instance: keys and devices by name, None for those to remove; and changed config files.
+
+    ``late`` are the devices that a running instance takes only at its next start.
+    """
 
     keys: dict[str, str | None]
     devices: dict[str, dict[str, str] | None]
     files: dict[str, Change]
+    late: tuple[str, ...] = ()
 
     def is_live(self) -> bool:
         """Whether a running instance can take it without a restart."""
         return (
             all(key.startswith(LIVE_KEYS) for key in self.keys)
-            and all(device.startswith(LIVE_DEVICES) for device in self.devices)
+            and not self.late
             and all(file["on_change"] != "reboot" for file in self.files.values())
         )
 
@@ -50,11 +54,22 @@ def identity(composition: Composition) -> str:
 def compare(item: Appliance, present: Instance, place: Place) -> Difference:
     """Return what differs between an appliance and its instance."""
     files = config_layer.describe(item.files, place.key)
+    devices = _changes(present.devices, instance.instance_devices(item, place.store, place.pool))
     return Difference(
         _changes(instance.owned_keys(present.config), instance.instance_config(item)),
-        _changes(present.devices, instance.instance_devices(item, place.store, place.pool)),
+        devices,
         {path: files.get(path) or dict(present.files[path]) for path in _changes(present.files, files)},
+        tuple(name for name, after in devices.items() if not _is_live(name, present.devices.get(name), after)),
     )
+
+
+def _is_live(name: str, before: t.Mapping[str, str] | None, after: t.Mapping[str, str] | None) -> bool:
+    if name.startswith(LIVE_DEVICES):
+        return True
+    if not before or not after or after["type"] != "nic":
+        return False
+    changed = {key for key in before.keys() | after.keys() if before.get(key) != after.get(key)}
+    return changed <= set(instance.FILTERS)  # the card stays, and its connections
 
 
 def volume_steps(item: Appliance, have: Have) -> list[Step]:

@@ -12,6 +12,7 @@ import fnmatch
 import json
 import typing as t
 
+from ansible_collections.strata.fleet.plugins.module_utils import instance
 from ansible_collections.strata.fleet.plugins.module_utils.engine_setup import PROJECT_CONFIG
 from ansible_collections.strata.fleet.plugins.module_utils.lockdown import model, network_acl
 from ansible_collections.strata.fleet.plugins.module_utils.lockdown.model import (
@@ -30,7 +31,6 @@ from ansible_collections.strata.fleet.plugins.module_utils.lockdown.model import
     Unknown,
 )
 
-FILTERS = ("security.mac_filtering", "security.ipv4_filtering", "security.ipv6_filtering")
 # Keys by which an instance reaches into the kernel of the node.
 HOST_KEYS = (
     "linux.kernel_modules*",
@@ -53,14 +53,14 @@ def _node(facts: Facts) -> Data:
     return facts.node
 
 
-def keys_of(instance: Data) -> Data:
+def keys_of(body: Data) -> Data:
     """Return the keys in force."""
-    return t.cast("Data", instance.get("expanded_config") or instance["config"])
+    return t.cast("Data", body.get("expanded_config") or body["config"])
 
 
-def devices_of(instance: Data) -> t.Mapping[str, Data]:
+def devices_of(body: Data) -> t.Mapping[str, Data]:
     """Return the devices in force."""
-    return t.cast("t.Mapping[str, Data]", instance.get("expanded_devices") or instance["devices"])
+    return t.cast("t.Mapping[str, Data]", body.get("expanded_devices") or body["devices"])
 
 
 def _is_on(value: str) -> bool:
@@ -93,8 +93,8 @@ def check_no_nesting(facts: Facts, _value: bool) -> t.Iterator[Fault]:
 
 def check_isolated_idmap(facts: Facts, _value: bool) -> t.Iterator[Fault]:
     """No two appliances share ids."""
-    instance = _instance(facts)
-    keys = keys_of(instance)
+    body = _instance(facts)
+    keys = keys_of(body)
     if _is_on(keys.get("security.privileged", "")):
         yield Fault("security.privileged", "'true', with no map at all", "a map of its own")
         return
@@ -138,9 +138,9 @@ def check_no_host_keys(facts: Facts, _value: bool) -> t.Iterator[Fault]:
 
 def check_host_paths(facts: Facts, _value: bool) -> t.Iterator[Fault]:
     """Disk devices show the store's layers read-only, the appliance's own config and its own state, nothing else."""
-    instance, node = _instance(facts), _node(facts)
-    own = {"name": instance["name"], "store": str(node["store"]).rstrip("/"), "pool": node["pool"]}
-    for device, keys in sorted(devices_of(instance).items()):
+    body, node = _instance(facts), _node(facts)
+    own = {"name": body["name"], "store": str(node["store"]).rstrip("/"), "pool": node["pool"]}
+    for device, keys in sorted(devices_of(body).items()):
         if keys.get("type") == "disk" and (found := _disk_fault(keys, own)):
             yield Fault(device, *found)
 
@@ -175,8 +175,8 @@ def check_device_types(facts: Facts, value: t.Sequence[str]) -> t.Iterator[Fault
 
 def check_memory_limit(facts: Facts, _value: bool) -> t.Iterator[Fault]:
     """A limit is set; what a node does not enforce is said, as rule limits-enforced tells of the node."""
-    instance = _instance(facts)
-    if not keys_of(instance).get("limits.memory"):
+    body = _instance(facts)
+    if not keys_of(body).get("limits.memory"):
         yield Fault("limits.memory", "not set", "a limit (appliance_memory)")
     elif facts.node is not None and facts.node.get("limits_enforced") is False:
         raise Moot("limits.memory is set, but this node enforces no limits: its engine has no cgroup controllers")
@@ -185,7 +185,7 @@ def check_memory_limit(facts: Facts, _value: bool) -> t.Iterator[Fault]:
 def check_address_filtering(facts: Facts, _value: bool) -> t.Iterator[Fault]:
     """No network card sends with addresses of others."""
     for device, keys in _cards(facts):
-        for key in FILTERS:
+        for key in instance.FILTERS:
             if not _is_on(keys.get(key, "")):
                 yield Fault(f"{device}.{key}", repr(keys[key]) if key in keys else "not set", "true")
 
