@@ -195,7 +195,7 @@ def find_opposed(policy: Policy, other: Policy) -> list[str]:
         "Take it out of one of them"
         for wanted, denied in OPPOSED
         for word in policy.rules.get(wanted, nothing).value
-        if settings.is_covered(word, other.rules.get(denied, nothing).value)
+        if settings.is_covered(word.lower(), map(str.lower, other.rules.get(denied, nothing).value))
     ]
 
 

@@ -30,13 +30,8 @@ def draw(payload: Body) -> str:
     for digest, policy in payload["policies"].items():
         console.print(_head(policy, payload, digest))
         console.print(_table(policy))
-    for orphan in payload["orphans"]:
-        waiver = orphan["waiver"]
-        console.print(
-            f"The waiver of {waiver['control']} for {waiver['subject']} is good for nothing: {orphan['reason']}."
-        )
-    for conflict in payload["conflicts"]:
-        console.print(conflict["message"])
+    for sentence in say_findings(payload):
+        console.print(sentence)
     return "\n".join(line.rstrip() for line in stream.getvalue().splitlines())
 
 

@@ -26,7 +26,7 @@ VERSION = re.compile(r"(?:\d+:)?\d[A-Za-z0-9.+~-]*(?<!-)")
 FORMATS: t.Mapping[str, tuple[re.Pattern[str], str]] = {
     "allowed-ports": (PORTS, "80/tcp or 1024-65535/tcp"),
     "published-ports": (PORTS, "80/tcp or 1024-65535/tcp"),
-    "revoked-keys": (re.compile(r"[0-9A-Fa-f]{40}|[0-9A-Fa-f]{64}"), "a fingerprint of 40 or 64 hexadecimal digits"),
+    "revoked-keys": (re.compile(r"[0-9A-Fa-f]{40}|[0-9A-Fa-f]{64}"), "a fingerprint, of 40 or 64 hexadecimal digits"),
     "umask": (re.compile(r"0?[0-7]{3}"), '"027", in quotes'),
     "sensitive-modes": (re.compile(r"0?[0-7]{3,4}"), '"0640", in quotes'),
 }
@@ -54,7 +54,7 @@ def _find_list_fault(rule: str, value: t.Any) -> str:
         if not isinstance(word, str) or not word:
             return f"has to be a list of words; {word!r} is none (write it in quotes)"
         if not _fits(rule, word):
-            return f"has {word!r}, which is not of the form {FORMATS[rule][1]}"
+            return f"has {word!r}, which should look like {FORMATS[rule][1]}"
     return ""
 
 
@@ -67,7 +67,7 @@ def _find_map_fault(rule: str, setting: str, value: t.Any) -> str:
         if setting == model.OLDEST and not (isinstance(each, str) and VERSION.fullmatch(each)):
             return f"has {key} as {each!r}, which is not a version: write it in quotes, such as '13.20261122.1'"
         if not _fits(rule, str(each)):
-            return f"has {key} as {each!r}, which is not of the form {FORMATS[rule][1]}"
+            return f"has {key} as {each!r}, which should look like {FORMATS[rule][1]}"
     return ""
 
 
