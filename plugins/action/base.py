@@ -10,9 +10,20 @@ import typing as t
 
 from ansible.plugins.action import ActionBase
 from ansible_collections.strata.fleet.plugins.module_utils.errors import StrataError
-from ansible_collections.strata.fleet.plugins.plugin_utils import descriptions
+from ansible_collections.strata.fleet.plugins.plugin_utils import descriptions, policies
 
 Data = dict[str, t.Any]
+
+
+def harden(description: Data, known: t.Mapping[str, t.Any]) -> Data:
+    """Return the description with the values of the rules that its ``lockdown`` names, a profile or a policy.
+
+    Raises BadInput when nothing has that name.
+    """
+    if "lockdown" not in description:
+        return description
+    name = description["lockdown"]
+    return {**description, "lockdown": {"name": name, "rules": policies.hardening_of(name, known)}}
 
 
 class ActionModule(ActionBase):
@@ -25,9 +36,12 @@ class ActionModule(ActionBase):
         super().run(tmp, task_vars)
         file = pathlib.Path(self._loader.path_dwim(str(self._task.args.get("file", ""))))
         try:
-            description = descriptions.read(file, "base")
+            description = harden(descriptions.read(file, "base"), self._policies(task_vars or {}))
         except StrataError as error:
             return {"failed": True, "msg": error.message, "error": type(error).__name__, **error.facts}
         init = (descriptions.COLLECTION / "roles/base/files/init").read_text(encoding="utf-8")
         arguments = {**self._task.args, "description": description, "init": init}
         return t.cast("Data", self._execute_module("strata.fleet.base", module_args=arguments, task_vars=task_vars))
+
+    def _policies(self, task_vars: Data) -> Data:
+        return t.cast("Data", self._templar.template(task_vars.get(policies.POLICIES, {})))

@@ -13,12 +13,21 @@ import shutil
 import time
 import typing as t
 
-from ansible_collections.strata.fleet.plugins.module_utils import apt, changelogs, command, refusals, sbom
+from ansible_collections.strata.fleet.plugins.module_utils import (
+    apt,
+    changelogs,
+    command,
+    firewall,
+    hardened_tree,
+    hardening,
+    refusals,
+    sbom,
+)
 from ansible_collections.strata.fleet.plugins.module_utils.depots import Depot, Draft, Tell, folder_bytes
 from ansible_collections.strata.fleet.plugins.module_utils.errors import BadInput
 
 # Raised when the code below makes another tree from the same description.
-RECIPE = 1
+RECIPE = 2
 # OSTree keeps no times; this one ends up as the day of the last password change in /etc/shadow.
 BUILD_TIME = "1767225600"
 PACKAGES = (
@@ -95,7 +104,12 @@ LEFT_BEHIND = (
 
 
 def all_packages(description: t.Mapping[str, t.Any]) -> list[str]:
-    return sorted({*PACKAGES, *description.get("packages", [])})
+    return sorted({*PACKAGES, *description.get("packages", []), *hardening.packages(rules_of(description))})
+
+
+def rules_of(description: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
+    """Return the values of the rules that the base is built by; the controller put them in place of the name."""
+    return t.cast("dict[str, t.Any]", description.get("lockdown", {}).get("rules", {}))
 
 
 def archive(depot: Depot, description: t.Mapping[str, t.Any], given: t.Sequence[apt.Source]) -> apt.Archive:
@@ -123,7 +137,19 @@ def inputs_digest(*parts: t.Any) -> str:
 
 
 def digest_of(description: t.Mapping[str, t.Any], init: str, debs: t.Sequence[apt.Deb]) -> str:
-    own = (RECIPE, PACKAGES, SERVICES, MASKED, MERGED_USR, OWN_FILES, LINKS, LEFT_BEHIND, apt.LEFT_OUT)
+    own = (
+        RECIPE,
+        hardening.RECIPE,
+        firewall.files(),
+        PACKAGES,
+        SERVICES,
+        MASKED,
+        MERGED_USR,
+        OWN_FILES,
+        LINKS,
+        LEFT_BEHIND,
+        apt.LEFT_OUT,
+    )
     return inputs_digest(own, description, init, [(deb.file, deb.digest) for deb in debs])
 
 
@@ -171,13 +197,16 @@ def finish(root: pathlib.Path, description: t.Mapping[str, t.Any], init: str) ->
     write(root / "usr/sbin/init", init, 0o755)
     for each in description.get("files", []):
         write(root / each["path"].lstrip("/"), each["content"], int(each.get("mode", "0644"), 8))
-    wanted = [*SERVICES, *description.get("services", [])]
+    wanted = [*SERVICES, *description.get("services", []), *hardening.services(rules_of(description))]
+    for place, text in hardening.files(rules_of(description)).items():
+        write(root / place, text)
     command.run(["systemctl", f"--root={root}", "--quiet", "enable", *wanted])
     for unit in (*MASKED, *description.get("masked", [])):
         remove(root / "etc/systemd/system" / unit)
         (root / "etc/systemd/system" / unit).symlink_to("/dev/null")
     kept = {"suite": description["suite"], "components": description.get("components", ["main"])}
     write(root / "usr/lib/strata/base.json", json.dumps({**kept, "backports": description.get("backports", [])}) + "\n")
+    hardened_tree.apply(root, rules_of(description))
 
 
 def links(description: t.Mapping[str, t.Any]) -> dict[str, str]:
@@ -213,6 +242,7 @@ def check(root: pathlib.Path, description: t.Mapping[str, t.Any]) -> None:
         raise BadInput(f"{description['name']}: there is no timezone {description['timezone']!r}", key="timezone")
     found = [problem for top in ("usr", "etc") for problem in refusals.find_problems(root, top)]
     refusals.refuse(description["name"], found)
+    hardened_tree.refuse(root, description["name"], description.get("lockdown", {}))
 
 
 def build(
@@ -258,6 +288,7 @@ def draft(
         "architecture": next(package.architecture for package in found if package.name == "libc6"),
         "systemd": versions["systemd"],
         "packages": versions,
+        "lockdown": description.get("lockdown", {}).get("name", ""),
         "size": folder_bytes(str(tree)),
         "built": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
     }
