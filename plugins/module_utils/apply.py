@@ -12,6 +12,7 @@ from pathlib import Path
 from ansible_collections.strata.fleet.plugins.module_utils import clock, config_layer, health, history, marks, skeleton
 from ansible_collections.strata.fleet.plugins.module_utils.engine import Engine
 from ansible_collections.strata.fleet.plugins.module_utils.errors import Changed, EngineError, StrataError
+from ansible_collections.strata.fleet.plugins.module_utils.lockdown import networks
 from ansible_collections.strata.fleet.plugins.module_utils.model import Plan, Step
 
 STOP_TIMEOUT = 60
@@ -37,10 +38,12 @@ def apply(plan: Plan, node: Node, parallel: int) -> list[str]:
     A failure ends its appliance's steps and no other's. Raises StrataError for all that failed, with ``failures`` (by
     appliance) and ``steps_done`` as facts.
     """
-    done: list[str] = []
+    by_appliance = plan.by_appliance()
+    # First: what an appliance needs of the node's networks is there when it starts.
+    done = networks.apply(node.engine, Plan(tuple(by_appliance.pop("", ())), {}, {}))
     failed: dict[str, str] = {}
     with concurrent.futures.ThreadPoolExecutor(max_workers=parallel) as pool:
-        running = {pool.submit(_apply_all, node, steps, done): name for name, steps in plan.by_appliance().items()}
+        running = {pool.submit(_apply_all, node, steps, done): name for name, steps in by_appliance.items()}
         for future in concurrent.futures.as_completed(running):
             error = future.exception()
             if isinstance(error, StrataError):

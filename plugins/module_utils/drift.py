@@ -15,6 +15,7 @@ import typing as t
 
 from ansible_collections.strata.fleet.plugins.module_utils import instance
 from ansible_collections.strata.fleet.plugins.module_utils.findings import DEVICE, KEY, Finding
+from ansible_collections.strata.fleet.plugins.module_utils.lockdown import quarantine
 from ansible_collections.strata.fleet.plugins.module_utils.model import RUNNING, Appliance, Nic, Published, Volume
 
 # Keys that say nothing of what runs: the engine's own notes, where the skeleton came from, and anybody's remarks.
@@ -38,6 +39,7 @@ def find_drift(body: Body, store: str, pool: str, volumes: Paths | None) -> list
         remedy = "find out whose it is, and move it out of the project or remove it"
         return [Finding(name, KEY, instance.COMPOSITION, sentence, remedy)]
     found = [
+        *_quarantine_faults(body),
         *_profile_faults(body),
         *_size_faults(body, volumes),
         *_key_faults(name, _own_keys(body["config"]), _own_keys(instance.instance_config(appliance))),
@@ -60,7 +62,7 @@ def read_appliance(body: Body, volumes: Paths | None) -> Appliance | None:
         name=body["name"],
         state=RUNNING,
         composition=composition,
-        nics=tuple(_read_nics(devices)),
+        nics=tuple(read_nics(devices)),
         volumes=tuple(Volume(name, path, 0) for name, path in (paths if volumes is None else volumes).items()),
         published=tuple(_read_ports(devices)),
         memory=int(memory) if memory.isdigit() else 0,
@@ -78,7 +80,8 @@ def read_sizes(config: Body) -> dict[str, int]:
     return sizes if isinstance(sizes, dict) else {}
 
 
-def _read_nics(devices: Body) -> t.Iterator[Nic]:
+def read_nics(devices: Body) -> t.Iterator[Nic]:
+    """Return the network cards that Strata gave an instance, eth0 first."""
     number = 0
     while (card := devices.get(f"eth{number}")) is not None:
         yield Nic(card.get("network", ""), card.get("ipv4.address", ""))
@@ -120,6 +123,14 @@ def _size_faults(body: Body, volumes: Paths | None) -> t.Iterator[Finding]:
         declared = ", ".join(sorted(volumes)) or "none"
         sentence = f"it says {sizes}, but the app's state volumes are {declared}"
         yield Finding(body["name"], KEY, instance.SIZES, sentence, REMEDY)
+
+
+def _quarantine_faults(body: Body) -> t.Iterator[Finding]:
+    record = quarantine.read(body["config"])
+    for device in quarantine.open_devices(body) if record else ():
+        sentence = f"the appliance is {record}, and somebody gave it a way to the network"
+        remedy = f"find out who did it, then cut it off again (playbooks/quarantine.yml -e quarantine={body['name']})"
+        yield Finding(body["name"], DEVICE, device, sentence, remedy)
 
 
 def _profile_faults(body: Body) -> t.Iterator[Finding]:

@@ -21,12 +21,16 @@ class Pool(t.NamedTuple):
 
 
 class Network(t.NamedTuple):
-    """A wanted bridge: ``address`` is its own, with the prefix length; ``mtu`` 0 is left to the engine."""
+    """A wanted bridge: ``address`` is its own, with the prefix length; ``mtu`` 0 is left to the engine.
+
+    ``filtered`` says whether appliances are reached on declared ports only.
+    """
 
     name: str
     address: str
     nat: bool
     mtu: int
+    filtered: bool = True
 
 
 @dataclasses.dataclass(frozen=True)
@@ -72,11 +76,16 @@ class Noun:
 
 @dataclasses.dataclass(frozen=True)
 class Have:
-    """What the engine says. ``images`` are the fingerprints in the project, ``skeleton`` is what the alias leads to."""
+    """What the engine says.
+
+    ``images`` are the fingerprints in the project, ``skeleton`` is what the alias leads to, ``acls`` are access lists
+    by name.
+    """
 
     node: Node
     pool: Noun | None = None
     networks: t.Mapping[str, Noun] = dataclasses.field(default_factory=dict)
+    acls: t.Mapping[str, Noun] = dataclasses.field(default_factory=dict)
     project: Noun | None = None
     images: tuple[str, ...] = ()
     skeleton: str = ""

@@ -23,6 +23,7 @@ from ansible_collections.strata.fleet.plugins.module_utils.engine_model import (
     Want,
 )
 from ansible_collections.strata.fleet.plugins.module_utils.errors import BadInput, DiskFull
+from ansible_collections.strata.fleet.plugins.module_utils.lockdown.network_acl import FILTERED, acl_name
 
 GIB = 2**30
 LOOP_SHARE = 0.7  # of the free disk: the store and the system need the rest
@@ -115,6 +116,7 @@ def plan_removal(want: Want, have: Have) -> Plan:
         _plan_noun_removal(
             made, f"network {network.name}", f"/networks/{network.name}", have.networks.get(network.name)
         )
+        _plan_list_removal(made, network.name, have)
     _plan_noun_removal(made, f"pool {want.pool.name}", f"/storage-pools/{want.pool.name}", have.pool)
     return made
 
@@ -198,6 +200,8 @@ def _plan_network(made: Plan, network: Network, have: Have) -> None:
     config = {"ipv4.address": network.address, "ipv4.nat": str(network.nat).lower(), "ipv6.address": "none"}
     if network.mtu:
         config["bridge.mtu"] = str(network.mtu)
+    if not network.filtered or (noun and FILTERED in noun.config):
+        config[FILTERED] = str(network.filtered).lower()
     if noun is None:
         _refuse_overlap(network, have)
         body = {"name": network.name, "type": "bridge", "config": {**config, MANAGED: "true"}}
@@ -258,6 +262,15 @@ def _plan_noun_removal(made: Plan, title: str, path: str, noun: Noun | None) -> 
     if strangers:
         raise BadInput(f"{title} is still used by {', '.join(sorted(strangers))}", used_by=sorted(strangers))
     made.add(title, _shown(noun), None, Step(f"delete {title}", "delete", path, {}))
+
+
+def _plan_list_removal(made: Plan, network: str, have: Have) -> None:
+    name = acl_name(network)
+    noun = have.acls.get(name)
+    others = [user for user in noun.used_by if user != f"/1.0/networks/{network}"] if noun else []
+    if noun and noun.is_ours and not others:
+        title = f"access list {name}"
+        made.add(title, _shown(noun), None, Step(f"delete {title}", "delete", f"/network-acls/{name}", {}))
 
 
 def _update(

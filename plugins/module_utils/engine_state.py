@@ -65,6 +65,7 @@ def read(socket: str, want: Want) -> Have:
         node=_read_node(server, want),
         pool=_noun(engine, f"/storage-pools/{want.pool.name}"),
         networks=_read_networks(engine, want),
+        acls={body["name"]: _to_noun(body) for body in engine.read("/network-acls", recursion=1)[0]},
         project=project,
         images=tuple(image.rsplit("/", 1)[-1].partition("?")[0] for image in images),
         skeleton=alias["target"] if alias else "",

@@ -133,13 +133,17 @@ class Have:
     """What the engine and the store say: instances by name, sizes in bytes of volumes by name (0: no limit).
 
     ``snapshots`` are the names of a volume's snapshots, oldest first, and ``pool_driver`` is where they are kept; both
-    only where they were asked for.
+    only where they were asked for. ``networks`` (keys by name) and ``acls`` (access lists by name) are the engine's,
+    ``ports`` what apps declare, such as 80/tcp, by commit; a plan without networks leaves these alone.
     """
 
     instances: t.Mapping[str, Instance]
     volumes: t.Mapping[str, int]
     snapshots: t.Mapping[str, t.Sequence[str]] = dataclasses.field(default_factory=dict)
     pool_driver: str = ""
+    networks: t.Mapping[str, t.Mapping[str, str]] = dataclasses.field(default_factory=dict)
+    acls: t.Mapping[str, t.Mapping[str, t.Any]] = dataclasses.field(default_factory=dict)
+    ports: t.Mapping[str, t.Sequence[str]] = dataclasses.field(default_factory=dict)
 
 
 class Place(t.NamedTuple):
@@ -151,7 +155,7 @@ class Place(t.NamedTuple):
 
 
 class Step(t.NamedTuple):
-    """One change: a sentence for a person, and what to call."""
+    """One change: a sentence for a person, and what to call. ``appliance`` is '' where it concerns the node."""
 
     appliance: str
     action: str

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import dataclasses
+import types
 import typing as t
 
 from ansible_collections.strata.fleet.plugins.module_utils import changes
@@ -15,15 +16,20 @@ from ansible_collections.strata.fleet.plugins.module_utils.staging import Reques
 from ansible_collections.strata.fleet.plugins.module_utils.store import Found, Store, Wish, check_fit
 
 ABI, PIN, BAD, CONTENT, STATE, ROLLBACK = "abi", "pin", "bad", "content", "state", "rollback"
+QUARANTINE = "quarantine"
 
 Bad = t.Mapping[str, t.Any]
 
 
 class Holds(t.NamedTuple):
-    """What is not to be: combinations that failed, and any move of appliances that a rollback is taking back."""
+    """What is not to be: combinations that failed, and any move of appliances that a rollback is taking back.
+
+    Nor of those in quarantine, which come with the reason.
+    """
 
     bad: t.Sequence[Bad] = ()
     going_back: t.Collection[str] = ()
+    quarantined: t.Mapping[str, str] = types.MappingProxyType({})
 
 
 class Blocked(t.NamedTuple):
@@ -99,7 +105,10 @@ def decide_moves(
     obstacle: Blocked | None
     for request in requests:
         current = _read_current(store, request, running[request.appliance])
-        if request.appliance in holds.going_back:
+        if request.appliance in holds.quarantined:
+            reason = holds.quarantined[request.appliance]
+            chosen[request.appliance], obstacle = current, _blocked("app", current["app"], QUARANTINE, reason)
+        elif request.appliance in holds.going_back:
             reason = "a rollback of it was cut off: that is finished first"
             chosen[request.appliance], obstacle = current, _blocked("app", current["app"], ROLLBACK, reason)
         else:

@@ -9,6 +9,7 @@ import typing as t
 
 from ansible_collections.strata.fleet.plugins.module_utils import diff, instance, steps
 from ansible_collections.strata.fleet.plugins.module_utils.errors import BadInput
+from ansible_collections.strata.fleet.plugins.module_utils.lockdown import network_plan, quarantine
 from ansible_collections.strata.fleet.plugins.module_utils.model import (
     LEAST_DISTURBING_FIRST,
     RUNNING,
@@ -31,19 +32,34 @@ def make_plan(want: t.Iterable[Appliance | Removal], have: Have, place: Place, s
     Raises BadInput naming everything that cannot be done, before anything is.
     """
     want = tuple(want)
+    lists = plan_node(want, have) if scope == "all" else Plan((), {}, {})
     problems = [problem for item in want for problem in find_problems(item, have, scope)]
     if problems:
         raise BadInput("\n".join(problems))
-    planned: list[Step] = []
-    before: dict[str, t.Any] = {}
-    after: dict[str, t.Any] = {}
+    planned: list[Step] = list(lists.steps)
+    before: dict[str, t.Any] = dict(lists.before)
+    after: dict[str, t.Any] = dict(lists.after)
     for item in want:
-        own = _steps_of(item, have, place, scope)
+        own = [] if quarantine_of(item.name, have) else _steps_of(item, have, place, scope)
         if own:
             planned += own
             before[item.name] = diff.show_instance(have.instances.get(item.name), have)
             after[item.name] = {} if isinstance(item, Removal) else diff.show_appliance(item, place)
     return Plan(tuple(planned), before, after)
+
+
+def plan_node(want: t.Iterable[Appliance | Removal], have: Have) -> Plan:
+    """Return what makes the access lists of the node's networks as the apps declare, for what will be there then."""
+    want = tuple(want)
+    gone = [item.name for item in want if isinstance(item, Removal)]
+    appliances = [item for item in want if isinstance(item, Appliance)]
+    return network_plan.plan_lists(network_plan.find_reaches(appliances, gone, have), have)
+
+
+def quarantine_of(name: str, have: Have) -> quarantine.Quarantine | None:
+    """Return why an appliance is cut off, and so left alone; None where it is not."""
+    present = have.instances.get(name)
+    return quarantine.read(present.config) if present else None
 
 
 def _steps_of(item: Appliance | Removal, have: Have, place: Place, scope: str) -> list[Step]:
@@ -68,6 +84,9 @@ def find_problems(item: Appliance | Removal, have: Have, scope: str = "all") -> 
         )
     elif scope == "config" and isinstance(item, Appliance):
         problems += _find_config_problems(item, present)
+    cut = quarantine_of(item.name, have)
+    if cut and (scope == "layers" or isinstance(item, Removal)):
+        problems.append(quarantine.refusal(item.name, cut))
     volumes = item.volumes if isinstance(item, Appliance) else ()
     for volume in volumes:
         size = have.volumes.get(instance.volume_name(item.name, volume.name), 0)

@@ -14,6 +14,7 @@ from ansible_collections.strata.fleet.plugins.module_utils import health, histor
 from ansible_collections.strata.fleet.plugins.module_utils.engine import Engine
 from ansible_collections.strata.fleet.plugins.module_utils.errors import StrataError
 from ansible_collections.strata.fleet.plugins.module_utils.instance import PREVIOUS, composition_of
+from ansible_collections.strata.fleet.plugins.module_utils.lockdown import quarantine
 
 Body = t.Mapping[str, t.Any]
 Status = dict[str, t.Any]
@@ -46,6 +47,7 @@ def _describe(sources: Sources, body: Body, memory: t.Mapping[int, int], check_h
     previous = composition_of(body["config"], PREVIOUS)
     name = body["name"]
     own_marks = marks.read(store, name)
+    cut = quarantine.read(body["config"])
     is_running = body["status"] == "Running"
     answer: Status = {
         "name": name,
@@ -59,6 +61,7 @@ def _describe(sources: Sources, body: Body, memory: t.Mapping[int, int], check_h
         "pending": bool(own_marks.get("pending")),
         "previous": {"base": previous.base._asdict(), "app": previous.app._asdict()} if previous else None,
         "swap": own_marks.get("swap"),
+        "quarantine": quarantine.tell(cut) if cut else None,
         "bad": own_marks.get("bad", []),
         "last_swap": next(reversed(history.read(store, name)), None),
         "health": "not checked",
@@ -67,6 +70,8 @@ def _describe(sources: Sources, body: Body, memory: t.Mapping[int, int], check_h
     }
     if composition is None:
         answer["fault"] = "Strata did not make this instance"
+    elif cut:
+        answer["fault"] = f"it is {cut}; to release it: playbooks/release.yml -e release={name}"
     elif check_health and not is_running:
         answer |= {"health": "unhealthy", "fault": f"it is {answer['state']}"}
     elif check_health:

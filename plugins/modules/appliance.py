@@ -80,6 +80,7 @@ files:
   type: dict
 """
 
+import functools
 import typing as t
 from pathlib import Path
 
@@ -95,6 +96,8 @@ from ansible_collections.strata.fleet.plugins.module_utils import (
     want,
 )
 from ansible_collections.strata.fleet.plugins.module_utils.errors import StrataError
+from ansible_collections.strata.fleet.plugins.module_utils.lockdown import networks, quarantine
+from ansible_collections.strata.fleet.plugins.module_utils.ostree import Repo
 from ansible_collections.strata.fleet.plugins.module_utils.store import locked
 
 SPEC = {
@@ -110,13 +113,13 @@ def work(params: dict[str, t.Any], check_mode: bool) -> runner.Result:
     """Want, have, plan, apply, report."""
     store = Path(params["store_path"])
     node = apply.Node(options.engine_of(params), store, params["pool"], config_layer.read_key(store))
-    planned = plan_now(params, node)
+    planned, left_alone = plan_now(params, node)
     if planned.steps and not check_mode:
         with locked(str(store)):
             # Again: another run may have ended in between.
-            planned = plan_now(params, node)
+            planned, left_alone = plan_now(params, node)
             apply.apply(planned, node, params["parallel"])
-        left = plan_now(params, node)
+        left, _reasons = plan_now(params, node)
         if left.steps:
             steps = [step.sentence for step in left.steps]
             raise StrataError(
@@ -127,17 +130,23 @@ def work(params: dict[str, t.Any], check_mode: bool) -> runner.Result:
         steps=[step.sentence for step in planned.steps],
         before=planned.before,
         after=planned.after,
+        warnings=left_alone,
     )
 
 
-def plan_now(params: dict[str, t.Any], node: apply.Node) -> model.Plan:
-    """Return the plan from what there is now."""
+def plan_now(params: dict[str, t.Any], node: apply.Node) -> tuple[model.Plan, list[str]]:
+    """Return the plan from what there is now, and why some appliances are left as they are."""
     place = model.Place(str(node.store), node.pool, node.key)
     wanted = want.build(
         want.with_secrets(params["appliances"], params["secrets"]), params["manifests"], place, params["remove_state"]
     )
     present = have.read(node.engine, node.store, node.pool, want.volume_sizes(wanted))
-    return plan.make_plan(wanted, present, place, params["scope"])
+    if params["scope"] == "all":
+        read_manifest = functools.cache(Repo(f"{node.store}/repo").manifest)
+        present = networks.with_networks(present, node.engine, read_manifest, params["manifests"])
+    cut = [(item.name, found) for item in wanted if (found := plan.quarantine_of(item.name, present))]
+    left_alone = [f"Nothing is changed. {quarantine.refusal(name, found)}" for name, found in cut]
+    return plan.make_plan(wanted, present, place, params["scope"]), left_alone
 
 
 def main() -> None:

@@ -79,6 +79,12 @@ options:
         description: The bridge's MTU. V(0) leaves it to the engine.
         type: int
         default: 0
+      filtered:
+        description:
+          - Whether appliances on it are reached only on the ports that their apps declare, by each other too. The
+            next deploy sees to it (M(strata.fleet.appliance)).
+        type: bool
+        default: true
   https_address:
     description:
       - The address and port at which the engine's API listens on the network, such as V(192.0.2.10:8443).
@@ -208,6 +214,7 @@ def main() -> None:
         "address": {"type": "str", "required": True},
         "nat": {"type": "bool", "default": True},
         "mtu": {"type": "int", "default": 0},
+        "filtered": {"type": "bool", "default": True},
     }
     options = {
         "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},

@@ -121,6 +121,7 @@ steps:
   elements: str
 """
 
+import dataclasses
 import functools
 import typing as t
 from pathlib import Path
@@ -140,6 +141,7 @@ from ansible_collections.strata.fleet.plugins.module_utils import (
 )
 from ansible_collections.strata.fleet.plugins.module_utils.errors import BadInput
 from ansible_collections.strata.fleet.plugins.module_utils.instance import composition_of
+from ansible_collections.strata.fleet.plugins.module_utils.lockdown import network_plan, networks
 from ansible_collections.strata.fleet.plugins.module_utils.ostree import Repo
 from ansible_collections.strata.fleet.plugins.module_utils.store import locked
 
@@ -161,20 +163,37 @@ def work(params: dict[str, t.Any], check_mode: bool) -> runner.Result:
     store = Path(params["store_path"])
     node = apply.Node(options.engine_of(params), store, params["pool"], config_layer.read_key(store))
     swaps, planned = plan_now(params, node)
+    opened = plan_ports(params, node, swaps) if swaps else model.Plan((), {}, {})
     outcomes: dict[str, t.Any] = {}
     if swaps and not check_mode:
         with locked(str(store)):
             # Again: another run may have ended in between.
             swaps, planned = plan_now(params, node)
+            networks.apply(node.engine, plan_ports(params, node, swaps))
             outcomes = swap.run_swaps(swaps, node, params["parallel"])
+            networks.apply(node.engine, plan_ports(params, node, []))
         check_kept(outcomes, have.read_instances(node.engine, store))
     return runner.Result(
         changed=bool(swaps),
-        steps=[step.sentence for step in planned.steps],
-        before=planned.before,
-        after=planned.after,
+        steps=[step.sentence for step in (*opened.steps, *planned.steps)],
+        before={**opened.before, **planned.before},
+        after={**opened.after, **planned.after},
         facts={"outcomes": outcomes},
     )
+
+
+def plan_ports(params: dict[str, t.Any], node: apply.Node, swaps: t.Sequence[model.Swap]) -> model.Plan:
+    """Return what has the networks let through what the apps declare, before and after, where they do so already.
+
+    Without swaps: what those that run declare.
+    """
+    present = model.Have(have.read_instances(node.engine, node.store), {})
+    read_manifest = functools.cache(Repo(f"{node.store}/repo").manifest)
+    found = networks.with_networks(present, node.engine, read_manifest, params["manifests"])
+    closed = {name: config for name, config in found.networks.items() if config.get("security.acls")}
+    found = dataclasses.replace(found, networks=closed)
+    reaches = network_plan.find_reaches([each.item for each in swaps], [], found, keep=True)
+    return network_plan.plan_lists(reaches, found)
 
 
 def plan_now(params: dict[str, t.Any], node: apply.Node) -> tuple[list[model.Swap], model.Plan]:

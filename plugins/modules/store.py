@@ -146,6 +146,7 @@ from pathlib import Path
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.strata.fleet.plugins.module_utils import config_layer, have, moves, options, runner, staging
 from ansible_collections.strata.fleet.plugins.module_utils.instance import COMPOSITION, PREVIOUS, composition_of
+from ansible_collections.strata.fleet.plugins.module_utils.lockdown import quarantine
 from ansible_collections.strata.fleet.plugins.module_utils.model import ABSENT, Composition, Instance
 from ansible_collections.strata.fleet.plugins.module_utils.store import Signer, Store, Wish, locked, referenced
 from ansible_collections.strata.fleet.plugins.module_utils.swap_plan import ROLLBACK, counts_as
@@ -206,7 +207,8 @@ def decide(
         return staging.decide(store, requests, running), {}
     running = {name: present for name, item in instances.items() if (present := counts_as(item))}
     going_back = {name for name, item in instances.items() if item.marks.get("swap", {}).get("purpose") == ROLLBACK}
-    moved = moves.decide_moves(store, requests, running, moves.Holds(params["avoid"], going_back))
+    cut = {name: str(found) for name, item in instances.items() if (found := quarantine.read(item.config))}
+    moved = moves.decide_moves(store, requests, running, moves.Holds(params["avoid"], going_back, cut))
     fetch = [
         {
             "kind": kind,

@@ -59,6 +59,7 @@ def to_have(case: dict[str, t.Any]) -> engine_model.Have:
         node=engine_model.Node(**{**node, "drivers": tuple(node["drivers"])}),
         pool=to_noun(data.get("pool")),
         networks={name: noun for name, noun in networks.items() if noun},
+        acls={name: noun for name, each in data.get("acls", {}).items() if (noun := to_noun(each))},
         project=to_noun(data.get("project")),
         images=tuple(image.replace("CURRENT", CURRENT) for image in data.get("images", [])),
         skeleton=data.get("skeleton", "").replace("CURRENT", CURRENT),
