@@ -54,6 +54,7 @@ def build_context(report: Body) -> Data:
         "by_owner": group_by_owner(bad),
         "policies": [describe_policy(digest, report) for digest in report["policies"]],
         "subjects": describe_subjects(report),
+        "statuses": _order(report["counts"]["statuses"]),
         "waivers": [{**waiver, "said": say_days(waiver)} for waiver in report["waivers"]],
         "silent": {node: each for node, each in report["nodes"].items() if each["fault"] or each["unchecked"]},
         "absent": [entry["name"] for entry in report["appliances"] if not entry["node"]],

@@ -58,7 +58,7 @@ def list_cases(report: Body) -> dict[str, list[Case]]:
                     cases.setdefault(subject, []).append(own)
     for verdict in report["verdicts"]:
         for subject in verdict["subjects"]:
-            sentences = told.get((verdict["rule"], subject)) or [verdict["reason"]]
+            sentences = sorted(told.get((verdict["rule"], subject), ())) or [verdict["reason"]]
             case = Case(verdict["rule"], verdict["status"], verdict["severity"], sentences)
             cases.setdefault(subject, []).append(case)
     return cases

@@ -60,6 +60,7 @@ def build_report(found: t.Mapping[str, Body], lockdown: Body, rules: Rules, call
         "policies": {digest: _describe_policy(policy) for digest, policy in policies.items()},
         "rules": _describe_rules(policies, findings, rules),
         "waivers": waivers,
+        "conflicts": [clean(each["message"]) for each in lockdown.get("conflicts") or []],
         "nodes": nodes,
         "appliances": _describe_appliances(fleet, lockdown, findings),
         "verdicts": _group_verdicts(fleet),

@@ -36,6 +36,7 @@ def draw_report(report: Body, files: t.Sequence[str] = ()) -> str:
             *([f"... and {count(len(rows) - MOST, 'line')} more, less grave"] if len(rows) > MOST else []),
             *say_remedies(rows[:MOST], report["rules"]),
             *say_waivers(report["waivers"]),
+            *report["conflicts"],
             *say_unchecked(report["nodes"]),
             *say_since(report["since"]),
             *([f"Written: {', '.join(files)}"] if files else []),

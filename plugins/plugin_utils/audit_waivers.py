@@ -53,6 +53,7 @@ def judge_waivers(lockdown: Body, fleet: Fleet, audited: t.Collection[str]) -> l
     by_subject: dict[str, dict[str, str]] = {node: {} for node in audited}
     for subject, verdicts in fleet.verdicts.items():
         by_subject[subject] = {verdict["rule"]: verdict["status"] for verdict in verdicts}
+    depots = (lockdown.get("depots") or {}).values()
     today = dt.date.fromisoformat(lockdown["today"])
     judged = []
     for waiver in lockdown.get("waivers") or []:
@@ -60,6 +61,8 @@ def judge_waivers(lockdown: Body, fleet: Fleet, audited: t.Collection[str]) -> l
         own = [host for host in hosts if waiver["subject"] in host.names]
         days = (dt.date.fromisoformat(str(waiver["expires"])) - today).days
         state, why = _judge(waiver["control"], own, by_subject, subjects, lockdown["policies"])
+        if not own and any(waiver["subject"] in each["names"] for each in depots):
+            state, why = UNUSED, "it is for depots, which an audit does not look at"
         is_useless = state == ORPHANED
         if days < 0:
             state, why = EXPIRED, f"it expired on {waiver['expires']}" + (f", and {why}" if why else "")
