@@ -15,7 +15,7 @@ import yaml
 from ansible_collections.strata.fleet.plugins.module_utils.errors import BadInput
 from ansible_collections.strata.fleet.plugins.module_utils.lockdown import judging, settings
 from ansible_collections.strata.fleet.plugins.module_utils.lockdown.model import Rule
-from ansible_collections.strata.fleet.plugins.plugin_utils import policy_merge, waivers
+from ansible_collections.strata.fleet.plugins.plugin_utils import policy_merge, policy_needs, waivers
 from ansible_collections.strata.fleet.plugins.plugin_utils.policy_merge import Policy, Said
 from ansible_collections.strata.fleet.plugins.plugin_utils.schema import find_faults, suggest
 
@@ -72,7 +72,7 @@ def build_payload(site: Site, today: str) -> Data:
     hosts = {group: {name: settle(name) for name in site.groups.get(group, ())} for group in ("nodes", "depots")}
     payload = {"today": today, "policies": found, "appliances": appliances, **hosts, "waivers": given}
     orphans = waivers.find_orphans(payload, site.rules)
-    return {**payload, "orphans": orphans, "conflicts": policy_merge.find_conflicts(payload, site.appliances)}
+    return {**payload, "orphans": orphans, "conflicts": policy_needs.find_conflicts(payload, site.appliances)}
 
 
 def _names(body: Body, kind: str) -> bool:
