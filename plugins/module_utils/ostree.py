@@ -169,6 +169,24 @@ class Repo:
             raise kind(f"What {url!r} publishes could not be read: {error.message}", remote=name, url=url) from error
         return [ref.removeprefix(f"{name}:") for ref in found]
 
+    def keyrings(self) -> dict[str, pathlib.Path]:
+        """Return the file with the keys of each remote."""
+        found = {name: self._root / f"{name}.trustedkeys.gpg" for name in self.remotes()}
+        return {name: file for name, file in found.items() if file.is_file()}
+
+    def commit_file(self, commit: str) -> pathlib.Path:
+        """Return the file that holds the commit itself, which is what a signature is of."""
+        return self._root / "objects" / commit[:2] / f"{commit[2:]}.commit"
+
+    def signatures(self, commit: str) -> str:
+        """Return the signatures of a commit as ostree prints them, '' where it has none."""
+        try:
+            return self._ostree("show", "--print-detached-metadata-key=ostree.gpgsigs", commit)
+        except CommandError:
+            if self.has_commit(commit):
+                return ""
+            raise
+
     def delete_remote(self, name: str) -> None:
         self._ostree("remote", "delete", "--if-exists", name)
 
@@ -235,7 +253,7 @@ class Repo:
             return self.rev(name) or ""
 
     def has_commit(self, commit: str) -> bool:
-        return (self._root / "objects" / commit[:2] / f"{commit[2:]}.commit").exists()
+        return self.commit_file(commit).exists()
 
     def has_content(self, commit: str) -> bool:
         """Whether the version is fully there: not only its metadata, nor a part of a cut pull."""
