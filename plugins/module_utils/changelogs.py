@@ -19,8 +19,8 @@ from ansible_collections.strata.fleet.plugins.module_utils.sbom import Package
 from ansible_collections.strata.fleet.plugins.module_utils.versions import version_order
 
 # deb-changelog(5): "package (version) distributions; metadata", and " -- maintainer  date" at the end.
-HEADER = re.compile(r"^\w[-+.\w]* \((?P<version>[^() \t]+)\)[^;]*;")
-TRAILER = re.compile(r"^ -- ")
+HEADER = re.compile(r"^\w[-+.\w]* \((?P<version>[^() \t]+)\)(?P<distributions>[^;]*);")
+TRAILER = re.compile(r"^ -- (?:.*>)?(?P<date>.*)")
 CVE = re.compile(r"\bCVE-\d{4}-\d{4,}\b")
 ADVISORY = re.compile(r"\bD[SL]A-\d+(?:-\d+)?\b")
 # The newest entries come first, so what is cut off is old.
@@ -34,10 +34,12 @@ MOST_OTHERS = 3
 
 @dataclasses.dataclass(frozen=True)
 class Block:
-    """One version in a changelog."""
+    """One version in a changelog: what it tells, the distributions it was made for, and when (RFC 5322)."""
 
     version: str
     lines: tuple[str, ...]
+    distributions: tuple[str, ...] = ()
+    date: str = ""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,12 +55,12 @@ class News:
 def parse(text: str) -> list[Block]:
     """Return the versions of a changelog in Debian's format, in its order, newest first."""
     blocks: list[Block] = []
-    version, lines = "", list[str]()
+    version, lines, made_for = "", list[str](), list[str]()
     for line in text.splitlines():
         if header := HEADER.match(line):
-            version, lines = header["version"], []
-        elif TRAILER.match(line) and version:
-            blocks.append(Block(version, tuple(lines)))
+            version, lines, made_for = header["version"], [], header["distributions"].split()
+        elif version and (trailer := TRAILER.match(line)):
+            blocks.append(Block(version, tuple(lines), tuple(made_for), trailer["date"].strip()))
             version = ""
         elif version and line.strip():
             lines.append(line.removeprefix("  ").rstrip())
@@ -138,13 +140,16 @@ class Reader:
         key = (new.source, *versions)
         if key not in self._known:
             try:
-                self._known[key] = news(self._find(new), *versions)
+                self._known[key] = news(self.find(new), *versions)
             except (StrataError, OSError, EOFError, ValueError, zlib.error) as error:
                 self._known[key] = News(note=f"its changelog could not be read: {error}"[:LONGEST_LINE])
         return self._known[key]
 
-    def _find(self, package: Package) -> list[Block]:
-        """Return the changelog in the package, or in another one that was built from the same source."""
+    def find(self, package: Package) -> list[Block]:
+        """Return the changelog in the package, or in another one that was built from the same source.
+
+        Raises ContentError where none of them has one that can be read.
+        """
         same = [each for each in self._packages.values() if each.source == package.source and each != package]
         same = same[:MOST_OTHERS]
         problems = []
