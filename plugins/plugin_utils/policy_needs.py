@@ -15,7 +15,7 @@ Body = t.Mapping[str, t.Any]
 
 
 class Need(t.NamedTuple):
-    """Something that an appliance asks for: the rule on it, what the rule calls it, what is to be allowed, and where."""
+    """Something that an appliance asks for: the rule on it, what it calls that, the word to allow, in words, where."""
 
     rule: str
     what: str
@@ -74,7 +74,7 @@ def _explain(appliance: str, need: Need, setting: Body, policy: Body) -> Data:
         "refused": policy["mode"] == judging.ENFORCE and action != judging.REPORT,
         "message": (
             f"Appliance {appliance} asks for {need.said} ({need.variable}), and rule {need.rule} of policy "
-            f"{' + '.join(policy['names'])} allows {', '.join(setting['value']) or 'nothing'}. The policy stands and the "
-            f"appliance gives way: change {need.variable}, or ask for a waiver of {need.rule} for {appliance}."
+            f"{' + '.join(policy['names'])} allows {', '.join(setting['value']) or 'nothing'}. The policy stands "
+            f"and the appliance gives way: change {need.variable}, or ask for a waiver of {need.rule} for {appliance}."
         ),
     }

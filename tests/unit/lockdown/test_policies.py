@@ -19,6 +19,7 @@ from ansible_collections.strata.fleet.plugins.module_utils.lockdown.model import
 from ansible_collections.strata.fleet.plugins.plugin_utils import policies, policy_table
 from ansible_collections.strata.fleet.plugins.plugin_utils.schema import find_faults
 
+PAGE = (Path(__file__).parents[3] / "docs" / "lockdown.md").read_text()
 CASES = sorted((Path(__file__).parent / "policies").glob("*.yml"))
 SETTINGS = {
     "abi": ("switch", "high"),
@@ -191,3 +192,25 @@ def test_the_catalogue_and_the_mapping_agree() -> None:
     for name, rule in policies.read_catalogue().items():
         claimed = set(rule.controls.get("ANSSI BP-028", ()))
         assert claimed <= {number for number, body in mapping.items() if name in body.get("rules", [])}, name
+
+
+def test_the_page_tells_every_rule_as_it_is() -> None:
+    rows = [line.strip("| ").split(" | ") for line in PAGE.splitlines() if line.startswith("| `")]
+    told = {row[0].strip("`"): (row[1], row[3]) for row in rows if len(row) > 3}
+    assert told == {name: (rule.title, rule.severity) for name, rule in policies.read_catalogue().items()}
+
+
+def test_the_page_tells_what_becomes_of_every_recommendation() -> None:
+    states = {"covered", "partly", "design", "moot", "host", "organisation", "open"}
+    rows = [line.strip("| ").split(" | ") for line in PAGE.splitlines() if line.startswith("| ")]
+    told = {number: row[0] for row in rows if row[0] in states for number in row[2].split()}
+    mapping = policies.read_profiles()["anssi-bp-028"]["mapping"]
+    assert told == {number: body["state"] for number, body in mapping.items()}
+
+
+@pytest.mark.parametrize("text", re.findall(r"^```yaml policy\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL))
+def test_examples_of_the_page_are_good_policies(text: str) -> None:
+    given = yaml.safe_load(text)
+    site = site_of({"policies": given["lockdown_policies"], "waivers": given["lockdown_waivers"]})
+    site = site._replace(rules=policies.read_catalogue(), profiles=policies.read_profiles())
+    assert policies.build_payload(site, TODAY)["orphans"] == []
