@@ -29,6 +29,7 @@ SIGNATURE = "audit.json.asc"
 FORMATS = ("json", "junit", "sarif", "html")
 SPEC = {
     "found": {"type": "dict"},
+    "found_as": {"type": "str", "default": ""},
     "lockdown": {"type": "dict"},
     "nodes": {"type": "list", "elements": "str"},
     "folder": {"type": "path", "default": ""},
@@ -38,7 +39,7 @@ SPEC = {
     "signature": {"type": "str", "default": ""},
     "unsigned": {"type": "str", "default": ""},
 }
-TOGETHER = [["found", "lockdown"]]
+LACKING = "The module audit is given lockdown, and found or found_as; or signature or unsigned."
 
 Data = dict[str, t.Any]
 
@@ -52,29 +53,33 @@ class ActionModule(ActionBase):
     def run(self, tmp: str | None = None, task_vars: Data | None = None) -> Data:
         """Print the summary and write the files, or (called again) the signature."""
         super().run(tmp, task_vars)
-        _validation, arguments = self.validate_argument_spec(SPEC, required_together=TOGETHER)
+        _validation, arguments = self.validate_argument_spec(SPEC)
         arguments = plain(arguments)
         folder = Path(arguments["folder"]) if arguments["folder"] else None
         with failures():
             if arguments["signature"] or arguments["unsigned"]:
                 return self._sign(folder, arguments)
+            if arguments["found_as"]:
+                arguments["found"] = read_found(arguments, (task_vars or {})["hostvars"])
             return self._report(folder, arguments)
 
     def _report(self, folder: Path | None, arguments: Data) -> Data:
-        if arguments["found"] is None:
-            raise BadInput("The module audit is given found and lockdown, or signature or unsigned.")
+        if arguments["found"] is None or arguments["lockdown"] is None:
+            raise BadInput(LACKING)
         report = make_report(arguments, read_report(folder) if folder else None)
         text = to_json(report)
         written = write_files(folder, arguments["formats"], report, text) if folder else []
         self._display.display(draw_report(report, written))
-        return {
+        answer = {
             "changed": False,
-            "failed": arguments["fail"] and not report["good"],
             "msg": report["verdict"],
-            **{key: report[key] for key in ("good", "counts", "since")},
-            "text": text,
+            **{key: report[key] for key in ("good", "counts")},
+            "file": str(folder / NAME) if folder else "",
             "files": written,
         }
+        # Ansible prints all that a failed task returns.
+        is_failed = arguments["fail"] and not report["good"]
+        return {**answer, "failed": True} if is_failed else {**answer, "failed": False, "since": report["since"]}
 
     def _sign(self, folder: Path | None, arguments: Data) -> Data:
         if not folder:
@@ -87,12 +92,28 @@ class ActionModule(ActionBase):
         return {"changed": False, "msg": said, "files": [str(folder / SIGNATURE)] if arguments["signature"] else []}
 
 
+def read_found(arguments: Data, every_host: t.Any) -> Data:
+    """Return what nodes registered, as it is: to template the verdicts of a large fleet takes minutes."""
+    found = {}
+    for node in list_nodes(arguments):
+        if arguments["found_as"] in (known := every_host.raw_get(node)):
+            found[node] = known[arguments["found_as"]]
+    return t.cast("Data", plain(found))
+
+
+def list_nodes(arguments: Data) -> list[str]:
+    """Return the nodes that were to be audited."""
+    if arguments["nodes"] is not None:
+        return list(arguments["nodes"])
+    return list((arguments["lockdown"] or {}).get("nodes") or {})
+
+
 def make_report(arguments: Data, before: Data | None) -> Data:
     """Return the report of an audit that ends now."""
     lockdown = arguments["lockdown"]
-    nodes = list(lockdown.get("nodes") or {}) if arguments["nodes"] is None else arguments["nodes"]
     when = f"{dt.datetime.now(dt.UTC):%Y-%m-%dT%H:%M:%SZ}"
-    return build_report(arguments["found"], lockdown, RULES, Call(when, nodes, arguments["fail_on"]), before)
+    call = Call(when, list_nodes(arguments), arguments["fail_on"])
+    return build_report(arguments["found"], lockdown, RULES, call, before)
 
 
 def read_report(folder: Path) -> Data | None:

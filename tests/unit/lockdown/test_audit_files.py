@@ -237,7 +237,7 @@ class Shown:
         self.text += text
 
 
-def call(monkeypatch: pytest.MonkeyPatch, **arguments: t.Any) -> tuple[Data, str]:
+def call(monkeypatch: pytest.MonkeyPatch, task_vars: Data | None = None, **arguments: t.Any) -> tuple[Data, str]:
     """Return what the action answers and shows."""
     plugin = audit.ActionModule.__new__(audit.ActionModule)
     plugin._display = Shown()
@@ -255,27 +255,49 @@ def call(monkeypatch: pytest.MonkeyPatch, **arguments: t.Any) -> tuple[Data, str
     }
     monkeypatch.setattr(ActionBase, "run", lambda *_arguments: {})
     monkeypatch.setattr(plugin, "validate_argument_spec", lambda *_spec, **_more: (None, filled))
-    return plugin.run(), plugin._display.text
+    return plugin.run(task_vars=task_vars), plugin._display.text
 
 
 def test_the_action_writes_the_files_and_compares_with_those_before(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     found = make_fleet(5)
-    given = {"found": found, "lockdown": make_lockdown(found), "folder": str(tmp_path / "reports")}
+    given: Data = {"found": found, "lockdown": make_lockdown(found), "folder": str(tmp_path / "reports")}
     answer, shown = call(monkeypatch, **given)
     folder = tmp_path / "reports"
     assert sorted(path.name for path in folder.iterdir()) == ["audit.html", "audit.json", "audit.sarif", "audit.xml"]
-    assert (answer["failed"], answer["good"], answer["since"]) == (True, False, None)
-    assert answer["text"] == (folder / "audit.json").read_text()
+    assert (answer["failed"], answer["good"]) == (True, False)
+    assert answer["file"] == str(folder / "audit.json")
     assert answer["msg"] in shown
     again, _shown = call(monkeypatch, **given, fail=False, formats=["sarif"])
     assert (again["failed"], again["since"]["new"], len(again["files"])) == (False, [], 2)
 
 
+class Hosts:
+    """Stands in for hostvars."""
+
+    def __init__(self, **known: Data) -> None:
+        self._known = known
+
+    def raw_get(self, host: str) -> Data:
+        return self._known.get(host, {})
+
+
+def test_what_nodes_registered_is_read_from_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = {"node1": make_result(["web1"])}
+    hosts = Hosts(node1={"looked": found["node1"]}, node2={"other": 1})
+    lockdown = make_lockdown({**found, "node2": {}})
+    answer, shown = call(monkeypatch, {"hostvars": hosts}, found_as="looked", lockdown=lockdown)
+    assert (answer["failed"], answer["counts"]["statuses"]["pass"]) == (True, 20)
+    assert "node2, not audited: it did not answer" in shown
+    only, _shown = call(monkeypatch, {"hostvars": hosts}, found_as="looked", lockdown=lockdown, nodes=["node1"])
+    assert only["good"]
+    assert "since" not in answer
+
+
 def test_a_signature_is_of_the_report_that_it_lies_beside(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     found = {"node1": make_result(["web1"])}
-    given = {"found": found, "lockdown": make_lockdown(found), "folder": str(tmp_path)}
+    given: Data = {"found": found, "lockdown": make_lockdown(found), "folder": str(tmp_path)}
     call(monkeypatch, **given)
     answer, shown = call(monkeypatch, folder=str(tmp_path), signature="-----BEGIN PGP SIGNATURE-----\n")
     assert (tmp_path / "audit.json.asc").read_text() == "-----BEGIN PGP SIGNATURE-----\n"
@@ -300,7 +322,7 @@ def test_what_is_no_report_is_not_compared_with(tmp_path: Path, text: str) -> No
     assert audit.read_report(tmp_path) is None
 
 
-@pytest.mark.parametrize("arguments", [{}, {"signature": "x"}])
+@pytest.mark.parametrize("arguments", [{}, {"signature": "x"}, {"found": {}}, {"lockdown": {}}])
 def test_calls_that_lack_something(monkeypatch: pytest.MonkeyPatch, arguments: Data) -> None:
     with pytest.raises(AnsibleActionFail):
         call(monkeypatch, **arguments)
