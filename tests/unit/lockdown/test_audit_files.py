@@ -243,6 +243,7 @@ def call(monkeypatch: pytest.MonkeyPatch, task_vars: Data | None = None, **argum
     plugin._display = Shown()
     filled = {
         "found": None,
+        "found_as": "",
         "lockdown": None,
         "nodes": None,
         "folder": "",
