@@ -81,9 +81,10 @@ def secret_in(path: pathlib.Path, name: str, size: int) -> str:
     content = path.read_bytes()
     if b"\0" in content:
         return ""
-    if PRIVATE_KEY.search(content):
+    # Looking for a plain word first is ten times as fast as either pattern, and nearly every file has neither.
+    if b"PRIVATE KEY" in content and PRIVATE_KEY.search(content):
         return "it has a private key"
-    return "it has a password's hash" if PASSWORD_HASH.search(content) else ""
+    return "it has a password's hash" if b":$" in content and PASSWORD_HASH.search(content) else ""
 
 
 def allowed(problem: Problem, allow: t.Mapping[str, t.Sequence[str]]) -> bool:

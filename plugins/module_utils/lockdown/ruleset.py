@@ -107,18 +107,16 @@ def _reached(rules: Rules, chains: list[tuple[str, str, str]]) -> list[t.Mapping
 
 def _accepted(rule: t.Mapping[str, t.Any], sets: t.Mapping[tuple[str, str], t.Any]) -> set[tuple[int, str]] | None:
     """Return the ports that a rule accepts, {} where it opens none, None where it is of no kind that is known here."""
-    if not any("accept" in part or "vmap" in part or "queue" in part for part in rule["expr"]):
-        return set()
     if any("vmap" in part or "queue" in part for part in rule["expr"]):
         return None
     matches = [part["match"] for part in rule["expr"] if "match" in part and part["match"]["op"] in ("==", "in")]
-    ports: dict[str, set[int]] = {}
+    pairs = [(_left(match), _values(match["right"], sets, rule["table"])) for match in matches]
+    if not any("accept" in part for part in rule["expr"]) or any(_is_harmless(*pair) for pair in pairs):
+        return set()
     protocols: set[str] = set()
-    for match in matches:
-        left, right = match["left"], _values(match["right"], sets, rule["table"])
-        payload = left.get("payload", {}) if isinstance(left, dict) else {}
-        if _is_harmless(left, right):
-            return set()
+    ports: dict[str, set[int] | None] = {}
+    for left, right in pairs:
+        payload = left.get("payload", {})
         if left.get("meta", {}).get("key") == "l4proto":
             protocols |= {str(each) for each in right}
         if payload.get("field") in ("dport", "sport"):
@@ -126,9 +124,14 @@ def _accepted(rule: t.Mapping[str, t.Any], sets: t.Mapping[tuple[str, str], t.An
             ports[payload["field"]] = _numbers(right)
     if (ports.get("sport"), ports.get("dport")) in DHCP and protocols == {"udp"}:
         return set()
-    if not ports.get("dport") or not protocols or protocols - {"tcp", "udp"}:
+    opened = ports.get("dport")
+    if opened is None or not protocols or protocols - {"tcp", "udp"}:
         return None
-    return {(port, protocol) for port in ports["dport"] for protocol in protocols}
+    return {(port, protocol) for port in opened for protocol in protocols}
+
+
+def _left(match: t.Mapping[str, t.Any]) -> t.Mapping[str, t.Any]:
+    return match["left"] if isinstance(match["left"], dict) else {}
 
 
 def _is_harmless(left: t.Mapping[str, t.Any], right: t.Sequence[t.Any]) -> bool:
@@ -154,7 +157,8 @@ def _values(right: t.Any, sets: t.Mapping[tuple[str, str], t.Any], table: str) -
     return list(right) if isinstance(right, list) else [right]
 
 
-def _numbers(values: t.Iterable[t.Any]) -> set[int]:
+def _numbers(values: t.Iterable[t.Any]) -> set[int] | None:
+    """Return ports and ranges of ports, None where something else is among them."""
     found: set[int] = set()
     for each in values:
         inner = each.get("elem", {}).get("val", each) if isinstance(each, dict) else each
@@ -163,4 +167,6 @@ def _numbers(values: t.Iterable[t.Any]) -> set[int]:
         elif isinstance(inner, dict) and "range" in inner:
             first, last = inner["range"]
             found |= set(range(first, min(last, first + LONGEST_RANGE) + 1))
+        else:
+            return None
     return found

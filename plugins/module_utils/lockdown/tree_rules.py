@@ -199,9 +199,13 @@ def check_umask(facts: Facts, value: t.Mapping[str, str]) -> t.Iterator[Fault]:
 
 def check_sysctls(facts: Facts, value: t.Mapping[str, str]) -> t.Iterator[Fault]:
     """The kernel settings that systemd makes at boot are these."""
-    made = composed.sysctls_of(composed.layers_of(facts))
+    layers = composed.layers_of(facts)
+    made, below = composed.sysctls_of(layers), composed.sysctls_of(layers[:1])
     for key, wanted in value.items():
         path, kind, found = made.get(key) or _by_pattern(made, key)
+        if not path and (below.get(key) or _by_pattern(below, key))[0]:
+            # The base sets it, in a file that another layer has taken the place of.
+            kind = next(kind for kind, tree in reversed(layers) if any("/sysctl.d/" in each for each in tree["texts"]))
         if found != " ".join(str(wanted).split()):
             how = f"set to {found!r} by {path}" if path else "set by no file in sysctl.d"
             yield Fault(key, how, str(wanted), kind)
