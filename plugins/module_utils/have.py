@@ -51,8 +51,13 @@ def read_snapshots(engine: Engine, pool: str, volumes: t.Iterable[str]) -> dict[
 
 def read_instances(engine: Engine, store: Path) -> dict[str, Instance]:
     """Return the instances by name. Raises BadInput where the engine was not made ready."""
+    return {body["name"]: to_instance(body, store) for body in read_bodies(engine)}
+
+
+def read_bodies(engine: Engine) -> list[dict[str, t.Any]]:
+    """Return the instances as the engine has them. Raises BadInput where the engine was not made ready."""
     with _engine_made_ready(engine):
-        return {body["name"]: to_instance(body, store) for body in engine.instances()}
+        return engine.instances()
 
 
 @contextlib.contextmanager

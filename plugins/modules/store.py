@@ -146,7 +146,7 @@ from pathlib import Path
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.strata.fleet.plugins.module_utils import config_layer, have, moves, options, runner, staging
 from ansible_collections.strata.fleet.plugins.module_utils.instance import COMPOSITION, PREVIOUS, composition_of
-from ansible_collections.strata.fleet.plugins.module_utils.lockdown import quarantine
+from ansible_collections.strata.fleet.plugins.module_utils.lockdown import facts_cache, quarantine
 from ansible_collections.strata.fleet.plugins.module_utils.model import ABSENT, Composition, Instance
 from ansible_collections.strata.fleet.plugins.module_utils.store import Signer, Store, Wish, locked, referenced
 from ansible_collections.strata.fleet.plugins.module_utils.swap_plan import ROLLBACK, counts_as
@@ -191,6 +191,7 @@ def work(params: dict[str, t.Any], check_mode: bool) -> runner.Result:
                 instances = have.read_instances(options.engine_of(params), store.path)
                 still_needed = needed | referenced(list_compositions(instances))
                 store.collect([name for name in leftovers if name not in still_needed])
+                facts_cache.forget(store.path, still_needed)
                 for name, names in find_old_configs(store.path, instances).items():
                     config_layer.remove(store.path, name, names)
     return result

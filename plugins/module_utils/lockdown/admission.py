@@ -6,13 +6,17 @@
 from __future__ import annotations
 
 import typing as t
+from pathlib import Path
 
 from ansible_collections.strata.fleet.plugins.module_utils.errors import ContentError, StrataError
-from ansible_collections.strata.fleet.plugins.module_utils.lockdown import catalogue, judging, model
-from ansible_collections.strata.fleet.plugins.module_utils.lockdown.model import Data, Facts, Verdict
+from ansible_collections.strata.fleet.plugins.module_utils.lockdown import catalogue, facts_cache, judging, model
+from ansible_collections.strata.fleet.plugins.module_utils.lockdown.model import APP, BASE, Data, Facts, Verdict
+from ansible_collections.strata.fleet.plugins.module_utils.ostree import Repo
 
 # What only somebody's hand can have done to an instance: a change would wipe the traces away.
 TRACES = ("host-paths", "no-nesting", "no-raw-keys", "unprivileged")
+
+Layers = t.Mapping[str, Data]
 
 
 class Refused(StrataError):
@@ -25,6 +29,56 @@ class Ruling(t.NamedTuple):
     verdicts: list[Verdict]
     refusals: list[str]
     unruled: list[str]
+
+
+def is_staged(repo: Repo, layers: Layers) -> bool:
+    """Whether everything is in the store that an appliance would run: base and app, by their commits."""
+    return repo.exists() and all(repo.has_content(layers[kind]["commit"]) for kind in (BASE, APP))
+
+
+class Library:
+    """What is known of the versions in a node's store, each read once. ``write``: keep it for the next time."""
+
+    def __init__(self, store: Path, today: str, *, write: bool) -> None:
+        self._store = store
+        self._repo = Repo(str(store / "repo"))
+        self._today = today
+        self._write = write
+        self._manifests: dict[str, Data] = {}
+        self._trees: dict[tuple[str, ...], facts_cache.Trees] = {}
+
+    def manifests(self, layers: Layers) -> dict[str, Data]:
+        """Return the manifests of base and app, with commit, signers and age."""
+        return {kind: self._manifest(layers[kind]["commit"]) for kind in (BASE, APP)}
+
+    def _manifest(self, commit: str) -> Data:
+        if commit not in self._manifests:
+            manifest = self._repo.manifest(commit)
+            self._manifests[commit] = facts_cache.manifest_facts(self._repo, commit, manifest, self._today)
+        return self._manifests[commit]
+
+    def trees(self, manifests: t.Mapping[str, Data]) -> facts_cache.Trees:
+        """Return the facts of the files of base and app."""
+        commits = tuple(str(manifest["commit"]) for manifest in manifests.values())
+        if commits not in self._trees:
+            self._trees[commits] = facts_cache.layer_facts(self._store, manifests, write=self._write)
+        return self._trees[commits]
+
+
+def gather(library: Library, item: Data, layers: Layers, instance: Data | None, place: Data) -> Facts:
+    """Return what is known of an appliance before it is mapped. ``item`` is as the module fleet describes it.
+
+    ``layers`` are its base and app, ``instance`` is what the engine has under its name, ``place`` store and pool.
+    """
+    manifests = library.manifests(layers)
+    return Facts(
+        item["name"],
+        node=place,
+        manifests=manifests,
+        trees=library.trees(manifests),
+        wanted=item,
+        instance=instance,
+    )
 
 
 def court_of(lockdown: Data, kind: str, name: str) -> judging.Court | None:
@@ -57,8 +111,16 @@ def rule_on(every: t.Iterable[Facts], lockdown: Data, repair: t.Collection[str])
         verdicts += own
         for verdict in own:
             if judging.is_refusal(verdict, court.policy):
-                refusals += judging.explain(verdict, catalogue.RULES[verdict.rule], court.policy)
+                refusals += _explain(verdict, court.policy)
     return Ruling(verdicts, refusals, unruled)
+
+
+def _explain(verdict: Verdict, policy: Data) -> list[str]:
+    sentences = judging.explain(verdict, catalogue.RULES[verdict.rule], policy)
+    if verdict.rule not in TRACES:
+        return sentences
+    anyway = f'Once you know who did it, deploy with -e \'{{"deploy_repair": ["{verdict.appliance}"]}}\'.'
+    return [f"{sentence} {anyway}" for sentence in sentences]
 
 
 def require(lockdown: Data) -> None:

@@ -79,16 +79,18 @@ class Depot:
         by: Signer | None = None,
         ballast: int = 0,
         server: str = site_app.SERVER,
+        plant: t.Callable[[Path], None] = lambda _tree: None,
         **changes: t.Any,
     ) -> str:
         """Publish the test app as app/<name>/<version> and as its stable channel, and return the commit.
 
-        ``ballast`` is how many files of 32 KiB of its own the app carries, ``server`` its program; ``changes`` are keys
-        of its manifest.
+        ``ballast`` is how many files of 32 KiB of its own the app carries, ``server`` its program; ``plant`` does what
+        it likes to the tree, and ``changes`` are keys of the manifest.
         """
         tree = self.folder / "tree"
         shutil.rmtree(tree, ignore_errors=True)
         site_app.write_tree(tree, name, version, ballast, server)
+        plant(tree)
         manifest = site_app.manifest(name, version, tree) | changes
         refs = [f"app/{name}/{version}", f"app/{name}/stable"]
         return self._commit(str(tree), refs, manifest, by or self.site)
