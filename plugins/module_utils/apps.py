@@ -9,8 +9,10 @@ import dataclasses
 import functools
 import hashlib
 import json
+import os
 import pathlib
 import shutil
+import stat
 import time
 import typing as t
 
@@ -21,8 +23,10 @@ from ansible_collections.strata.fleet.plugins.module_utils import (
     bases,
     changelogs,
     command,
+    firewall,
     layers,
     refusals,
+    sandbox,
     sbom,
 )
 from ansible_collections.strata.fleet.plugins.module_utils.depots import Depot, Draft, Tell, folder_bytes
@@ -31,7 +35,7 @@ from ansible_collections.strata.fleet.plugins.module_utils.sizes import parse_si
 
 Description = t.Mapping[str, t.Any]
 # Raised when the code below makes another tree from the same description.
-RECIPE = 1
+RECIPE = 2
 # What installing a package needs besides the base's usr and etc.
 ROOT_FOLDERS = (
     *("dev", "proc", "run", "sys", "tmp", "root", "home", "mnt", "srv", "usr/sbin", "etc"),
@@ -64,6 +68,17 @@ shift 4
 mount -t overlay overlay -o "lowerdir=$lower,upperdir=$upper,workdir=$scratch" "$root"
 systemctl --root="$root" --quiet enable "$@"
 """
+# In a network of its own, which it sees and changes nothing of.
+CHECK_FIREWALL = r"""
+set -eu
+root=$1 lower=$2 upper=$3 scratch=$4 ruleset=$5
+mount -t overlay overlay -o "lowerdir=$lower,upperdir=$upper,workdir=$scratch" "$root"
+exec unshare --net -- chroot "$root" /usr/sbin/nft --check --file "$ruleset"
+"""
+# Of this collection, and nobody else's to write to.
+OWN_FOLDER = "etc/strata"
+UNIT_FOLDERS = ("etc/systemd/system", "usr/lib/systemd/system", "lib/systemd/system")
+CAPABILITY = "security.capability"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -111,7 +126,7 @@ def resolve(archive: apt.Archive, description: Description, base: Base) -> list[
 
 
 def digest_of(description: Description, tree_digest: str, base: Base, debs: t.Sequence[apt.Deb]) -> str:
-    own = (RECIPE, INSTALL, ENABLE, ROOT_FOLDERS, layers.DROPPED, apt.LEFT_OUT)
+    own = (RECIPE, INSTALL, ENABLE, ROOT_FOLDERS, layers.DROPPED, apt.LEFT_OUT, sandbox.PRESETS)
     return bases.inputs_digest(own, description, tree_digest, base.commit, [(deb.file, deb.digest) for deb in debs])
 
 
@@ -139,6 +154,8 @@ class Build:
             self._add_archives()
             self._add_files()
             self._enable()
+            self._restrict()
+            self._open_ports()
             self._split()
             found = self.new_packages()
             tell = functools.partial(changelogs.describe, packages, found, self._scratch / "changelogs")
@@ -203,6 +220,29 @@ class Build:
             link.unlink()
         if wanted := self._description.get("services", []):
             self._in_overlay(ENABLE, *wanted)
+
+    def _restrict(self) -> None:
+        """Take from programs what they do not need, and shut services in."""
+        for pattern in self._description.get("strip", []):
+            found = [file for file in sorted(self._upper.glob(pattern.lstrip("/"))) if is_program(file)]
+            if not found:
+                raise BadInput(f"There is no file {pattern} in the app to take rights from", key="strip")
+            for file in found:
+                strip(file)
+        for unit, wanted in self._description.get("sandbox", {}).items():
+            if not any((self._upper / folder / unit).is_file() for folder in UNIT_FOLDERS):
+                raise BadInput(f"The app brings no unit {unit} to shut in; its name may be another", key="sandbox")
+            bases.write(self._upper / sandbox.path_of(unit), sandbox.render(sandbox.settings_of(wanted)))
+
+    def _open_ports(self) -> None:
+        """Write what opens the declared ports, on whichever base it runs, and have a base's nft look at it."""
+        description = self._description
+        refuse_own_folder(description, self._upper)
+        bases.write(
+            self._upper / firewall.ports_file(description["name"]), firewall.render_ports(ports_of(description))
+        )
+        if (self._base.tree / firewall.RULESET).is_file():
+            self._in_overlay(CHECK_FIREWALL, f"/{firewall.RULESET}")
 
     def _split(self) -> None:
         description = self._description
@@ -290,7 +330,7 @@ def manifest_of(
         "vendor": description["vendor"],
         "accounts": [dict(each) for each in description.get("accounts", [])],
         "services": list(description.get("services", [])),
-        "ports": [{"protocol": "tcp", **each} for each in description.get("ports", [])],
+        "ports": ports_of(description),
         "volumes": [{**each, "size": parse_size(each["size"])} for each in volumes],
         "config": {
             "options": {name: option_of(option) for name, option in config.get("options", {}).items()},
@@ -301,6 +341,34 @@ def manifest_of(
         "state_schema": description.get("state_schema", ""),
         "needs": {"memory": parse_size(needs.get("memory", "64MiB")), "cpus": needs.get("cpus", 1)},
     }
+
+
+def ports_of(description: Description) -> list[dict[str, t.Any]]:
+    return [{"protocol": "tcp", **each} for each in description.get("ports", [])]
+
+
+def refuse_own_folder(description: Description, upper: pathlib.Path) -> None:
+    """Raise BadInput when the app would say itself what the firewall lets in."""
+    templates = description.get("config", {}).get("templates", [])
+    found = [each["path"] for each in templates if f"{each['path']}/".startswith(f"/{OWN_FOLDER}/")]
+    found += [f"/{OWN_FOLDER}"] if (upper / OWN_FOLDER).exists() else []
+    if found:
+        raise BadInput(
+            f"{description['name']} is not published: {', '.join(found)} is not the app's to write; ports are opened by"
+            " what app.yml says under ports",
+            key="ports",
+        )
+
+
+def is_program(file: pathlib.Path) -> bool:
+    return file.is_file() and not file.is_symlink()
+
+
+def strip(file: pathlib.Path) -> None:
+    """Take set-id bits and capabilities from a program."""
+    file.chmod(stat.S_IMODE(file.stat().st_mode) & ~(stat.S_ISUID | stat.S_ISGID))
+    if CAPABILITY in os.listxattr(file):
+        os.removexattr(file, CAPABILITY)
 
 
 def option_of(option: Description) -> dict[str, t.Any]:

@@ -93,12 +93,16 @@ def files() -> dict[str, str]:
     }
 
 
+def ports_file(app: str) -> str:
+    return f"{PORTS}/{app}.nft"
+
+
 def render_ports(ports: Ports) -> str:
-    """Return what opens exactly these ports (dictionaries with ``port`` and ``protocol``), and nothing for none."""
+    """Return the text that opens exactly these ports (dictionaries with ``port`` and ``protocol``)."""
     wanted: dict[str, set[int]] = {"tcp": set(), "udp": set()}
     for each in ports:
         wanted[each.get("protocol", "tcp")].add(each["port"])
-    return "".join(
+    return "# What the app declares under ports.\n" + "".join(
         f"add element inet {TABLE} {protocol}_ports {{ {', '.join(map(str, sorted(numbers)))} }}\n"
         for protocol, numbers in wanted.items()
         if numbers

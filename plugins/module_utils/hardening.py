@@ -12,7 +12,7 @@ import fnmatch
 import re
 import typing as t
 
-from ansible_collections.strata.fleet.plugins.module_utils import firewall
+from ansible_collections.strata.fleet.plugins.module_utils import base_units, firewall, sandbox
 
 Rules = t.Mapping[str, t.Any]
 Stanza = t.Mapping[str, str]
@@ -63,6 +63,8 @@ def files(rules: Rules) -> dict[str, str]:
         found[SYSCTLS] = render_sysctls(value)
     if umask := rules.get("umask", {}).get("umask"):
         found[SERVICES] = f"[Service]\nUMask={umask}\n"
+    if "unit-exposure" in rules:
+        found |= {sandbox.path_of(unit): sandbox.render(each) for unit, each in base_units.SANDBOXES.items()}
     return found
 
 
@@ -142,8 +144,10 @@ def keeps_capabilities(rules: Rules, path: str) -> bool:
 
 def masked(rules: Rules, units: t.Iterable[str]) -> list[str]:
     """Return the units to mask: what has to be, and of those that the base has (``units``) what may not be enabled."""
-    denied = [unit for unit in units if is_allowed(unit, rules.get("denied-units", []))]
-    return sorted({*(name for name in rules.get("masked-units", []) if not GLOB.search(name)), *denied})
+    own = set(units)
+    denied = {unit for unit in own if is_allowed(unit, rules.get("denied-units", []))}
+    needless = own & set(base_units.NEEDLESS) if "unit-exposure" in rules else set()
+    return sorted({*(name for name in rules.get("masked-units", []) if not GLOB.search(name)), *denied, *needless})
 
 
 def refused_packages(rules: Rules, installed: t.Sequence[Stanza]) -> list[str]:

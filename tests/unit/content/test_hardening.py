@@ -206,10 +206,11 @@ def test_the_values_are_part_of_what_makes_a_version() -> None:
 
 def test_ports_are_opened_by_protocol() -> None:
     ports = [{"port": 443}, {"port": 80, "protocol": "tcp"}, {"port": 53, "protocol": "udp"}, {"port": 443}]
-    assert firewall.render_ports(ports) == (
-        "add element inet strata tcp_ports { 80, 443 }\nadd element inet strata udp_ports { 53 }\n"
-    )
-    assert firewall.render_ports([]) == ""
+    assert firewall.render_ports(ports).splitlines()[1:] == [
+        "add element inet strata tcp_ports { 80, 443 }",
+        "add element inet strata udp_ports { 53 }",
+    ]
+    assert firewall.render_ports([]).startswith("#")
 
 
 def test_no_network_without_the_firewall() -> None:
