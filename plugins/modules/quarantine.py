@@ -8,7 +8,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: quarantine
 short_description: Cut appliances off from the network, or give it back
-version_added: 0.4.0
+version_added: 0.1.0
 description:
   - Takes the network cards and published ports of an appliance away, by the engine and out of the appliance's reach.
     Established connections end. The appliance keeps its state and goes on running, unless O(stop=true).

@@ -133,16 +133,23 @@ def _record(order: Order, body: Body, found: Quarantine | None, devices: Devices
     """Return what is to be remembered. What the first cut found counts: a card added since is not given back."""
     kept = {AUTOSTART: body["config"][AUTOSTART]} if order.stop and AUTOSTART in body["config"] else {}
     if found:
-        return found if found.config else dataclasses.replace(found, config=kept)
+        return dataclasses.replace(found, config={**kept, **found.config})
+    kept |= {key: value for key in map(_mac_key, devices) if (value := body["config"].get(key))}
     own = {name: dict(keys) for name, keys in devices.items() if name in body["devices"]}
     return Quarantine(order.reason, order.when, order.by, own, kept, body["status"] == "Running")
+
+
+def _mac_key(device: str) -> str:
+    """Return the key of a card's MAC. It goes with the card, while neighbours go on sending to it."""
+    return f"volatile.{device}.hwaddr"
 
 
 def _cut(body: Body, record: Quarantine, devices: Devices) -> Step:
     name = body["name"]
     inherited = devices.keys() - body["devices"].keys()
     gone = {device: dict(MASK) if device in inherited else None for device in devices}
-    config = {KEY: json.dumps(dataclasses.asdict(record), sort_keys=True), **dict.fromkeys(record.config, "false")}
+    off = {AUTOSTART: "false"} if AUTOSTART in record.config else {}
+    config = {KEY: json.dumps(dataclasses.asdict(record), sort_keys=True), **off}
     sentence = f"cut {name} off from the network ({', '.join(devices)})" if devices else f"keep {name} cut off"
     return Step(name, "update_instance", sentence, {"config": config, "devices": gone})
 

@@ -32,7 +32,7 @@ ORDER = quarantine.Order(["web1"], "it calls home", "2026-11-22T21:00:00Z", "ada
 
 
 def build_body(status: str = "Running", **devices: t.Any) -> Body:
-    config = instance.instance_config(APPLIANCE)
+    config = {**instance.instance_config(APPLIANCE), "volatile.eth0.hwaddr": "00:16:3e:00:00:01"}
     own = instance.instance_devices(APPLIANCE, "/store", "strata")
     body = {"name": "web1", "status": status, "config": config, "devices": own}
     return copy.deepcopy({**body, "expanded_devices": {**own, **devices}})
@@ -50,6 +50,8 @@ def carry_out(plan: Plan, body: Body) -> Body:
             for key, value in step.args[part].items():
                 after[part].pop(key, None)
                 after[part] |= {} if value is None else {key: value}
+    if "eth0" not in after["devices"]:
+        after["config"].pop("volatile.eth0.hwaddr", None)  # as the engine does
     after["expanded_devices"] = {
         key: value
         for key, value in {**body["expanded_devices"], **after["devices"]}.items()
@@ -75,6 +77,10 @@ def test_every_way_to_a_network_is_taken_away_and_all_else_stays() -> None:
     assert found
     assert str(found) == "quarantined since 2026-11-22T21:00:00Z by ada: it calls home"
     assert after["config"].keys() - before["config"].keys() == {quarantine.KEY}
+
+
+def test_a_card_comes_back_with_its_mac_as_neighbours_remember_it() -> None:
+    assert release(cut(build_body()))["config"]["volatile.eth0.hwaddr"] == "00:16:3e:00:00:01"
 
 
 @pytest.mark.parametrize("status", ["Running", "Stopped"])
