@@ -170,6 +170,17 @@ def test_shipped_profiles_are_valid(name: str) -> None:
     assert mapped - set(policy["rules"]) == set()
 
 
+@pytest.mark.parametrize("name", policies.read_profiles())
+def test_what_proves_only_intent_is_asked_of_what_runs_too(name: str) -> None:
+    rules = policies.read_catalogue()
+    asked = policies.hardening_of(name, {})
+    for rule in asked:
+        twin = rules[rule].twin
+        assert not twin or twin in asked, rule
+        if twin and rules[twin].setting == rules[rule].setting:
+            assert asked[twin] == asked[rule]
+
+
 def test_each_profile_tightens_the_one_before() -> None:
     profiles = policies.read_profiles()
     rules = policies.read_catalogue()
