@@ -10,6 +10,7 @@ import typing as t
 PACKAGES = ("nftables",)
 UNIT = "strata-firewall.service"
 RULESET = "usr/lib/strata/firewall.nft"
+CLOSED = "usr/lib/strata/firewall-closed.nft"
 # Of the app alone: one file, written by its build.
 PORTS = "etc/strata/ports.d"
 TABLE = "strata"
@@ -46,14 +47,24 @@ table inet {TABLE} {{
 }}
 include "/{PORTS}/*.nft"
 """
-# Without its rules an appliance gets no address: networkd does not start, and what it would have let in cannot come.
+# What stays when the rest cannot be loaded.
+CLOSED_RULES = f"""\
+table inet {TABLE}
+delete table inet {TABLE}
+table inet {TABLE} {{
+    chain input {{
+        type filter hook input priority filter; policy drop;
+        iif "lo" accept
+    }}
+}}
+"""
+# An appliance whose rules cannot be loaded is closed altogether, and gets no address: networkd does not start.
 SERVICE = f"""\
 [Unit]
 Description=Firewall: nothing comes in but what the app declares
 DefaultDependencies=no
 Wants=network-pre.target
-Before=network-pre.target systemd-networkd.service sysinit.target shutdown.target
-Conflicts=shutdown.target
+Before=network-pre.target systemd-networkd.service sysinit.target
 RefuseManualStop=yes
 
 [Service]
@@ -61,6 +72,7 @@ Type=oneshot
 RemainAfterExit=yes
 ExecStart=/usr/sbin/nft --file /{RULESET}
 ExecReload=/usr/sbin/nft --file /{RULESET}
+ExecStopPost=/usr/sbin/nft --file /{CLOSED}
 UMask=0077
 CapabilityBoundingSet=CAP_NET_ADMIN
 LockPersonality=yes
@@ -88,6 +100,7 @@ def files() -> dict[str, str]:
     """Return what a base with a firewall has, by path."""
     return {
         RULESET: RULES,
+        CLOSED: CLOSED_RULES,
         f"usr/lib/systemd/system/{UNIT}": SERVICE,
         "usr/lib/systemd/system/systemd-networkd.service.d/50-strata-firewall.conf": NETWORK,
     }

@@ -105,5 +105,6 @@ def read_owners(root: pathlib.Path) -> dict[tuple[int, int], str]:
 
 
 def check_ruleset(root: pathlib.Path) -> None:
-    """Raise CommandError when the nft of this tree does not accept its ruleset, and what an app adds to it."""
-    command.run([*APART, "chroot", str(root), "/usr/sbin/nft", "--check", "--file", f"/{firewall.RULESET}"])
+    """Raise CommandError when the nft of this tree does not accept its rulesets."""
+    for ruleset in (firewall.RULESET, firewall.CLOSED):
+        command.run([*APART, "chroot", str(root), "/usr/sbin/nft", "--check", "--file", f"/{ruleset}"])

@@ -29,6 +29,8 @@ GLOB = re.compile(r"[*?\[]")
 DEPENDENCIES = ("Pre-Depends", "Depends", "Recommends")
 # Sorted after syslog.conf, with which Debian forwards the journal to a syslog daemon.
 JOURNALD = "usr/lib/systemd/journald.conf.d/zz-strata.conf"
+# The journal sees the pool's size, not the limit of the volume that it would fill.
+JOURNAL_SIZE = {"SystemMaxUse": "32M"}
 SYSCTLS = "usr/lib/sysctl.d/90-strata.conf"
 # Of every service that says nothing of its own.
 SERVICES = "usr/lib/systemd/system/service.d/50-strata.conf"
@@ -58,7 +60,8 @@ def files(rules: Rules) -> dict[str, str]:
     """Return the files that the base gets, by path."""
     found = dict(firewall.files()) if rules.get("firewall") else {}
     if value := rules.get("journald"):
-        found[JOURNALD] = "[Journal]\n" + "".join(f"{key}={each}\n" for key, each in sorted(value.items()))
+        settings = {**(JOURNAL_SIZE if value.get("Storage") == "persistent" else {}), **value}
+        found[JOURNALD] = "[Journal]\n" + "".join(f"{key}={each}\n" for key, each in sorted(settings.items()))
     if value := rules.get("sysctls"):
         found[SYSCTLS] = render_sysctls(value)
     if umask := rules.get("umask", {}).get("umask"):

@@ -167,6 +167,12 @@ def test_journald_is_sorted_after_debian_s_own() -> None:
     assert hardening.files({"journald": {"B": "1", "A": "x"}})[path] == "[Journal]\nA=x\nB=1\n"
 
 
+@pytest.mark.parametrize(("said", "size"), [({}, "32M"), ({"SystemMaxUse": "8M"}, "8M")])
+def test_a_journal_that_is_kept_does_not_fill_the_volume(said: dict[str, str], size: str) -> None:
+    (text,) = hardening.files({"journald": {"Storage": "persistent", **said}}).values()
+    assert text == f"[Journal]\nStorage=persistent\nSystemMaxUse={size}\n"
+
+
 def test_packages_that_a_rule_needs() -> None:
     assert hardening.packages({"required-packages": ["acl", "lib*"], "firewall": True}) == ["acl", "nftables"]
     assert "nftables" in bases.all_packages({"lockdown": {"name": "x", "rules": {"firewall": True}}})
