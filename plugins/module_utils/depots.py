@@ -14,7 +14,7 @@ import os
 import pathlib
 import typing as t
 
-from ansible_collections.strata.fleet.plugins.module_utils import changes, command, manifests, sbom
+from ansible_collections.strata.fleet.plugins.module_utils import changes, command, manifests, sbom, signatures
 from ansible_collections.strata.fleet.plugins.module_utils.errors import BadInput, ContentError
 from ansible_collections.strata.fleet.plugins.module_utils.mirrors import Mirror, matches
 from ansible_collections.strata.fleet.plugins.module_utils.ostree import DELTA_INDEX, Repo
@@ -122,6 +122,23 @@ class Depot:
         signature = command.run([*argv, "--armor", "--detach-sign"], stdin=text)
         self.stop_agent()
         return signature
+
+    def signers(self, commit: str) -> list[signatures.Signer]:
+        """Return who signed a commit: mirrored vendors by their names, this depot by the name ''."""
+        found = signatures.signers_of(self.repo, commit)
+        own = {"": self.gpg_home / "pubring.kbx"}
+        mine = signatures.verify(signatures.parse(self.repo.signatures(commit)), self.repo.commit_file(commit), own)
+        return [*found, *(each for each in mine if each["fingerprint"] == self.fingerprint())]
+
+    def has_signed(self, commit: str) -> bool:
+        """Whether this depot's own key has signed it, first or besides a vendor's."""
+        return any(not signer["name"] for signer in self.signers(commit))
+
+    def countersign(self, commit: str) -> None:
+        """Sign what a vendor has signed; does nothing where this depot has signed it."""
+        if not self.has_signed(commit):
+            self.repo.add_signature(commit, self.fingerprint() or "", str(self.gpg_home))
+            self.stop_agent()
 
     # Publishing
 
@@ -298,8 +315,12 @@ class Depot:
 
     def fetch(self, mirror: Mirror, ref: str, commit: str) -> None:
         self.repo.add_remote(mirror.name, mirror.url, key_text=mirror.key)
+        was_countersigned = self.repo.has_commit(commit) and self.has_signed(commit)
         if self.repo.pull(mirror.name, ref) != commit:
             raise ContentError(f"{mirror.name!r} published another {ref} in this moment: run again", ref=ref)
+        if was_countersigned:
+            # Pulling brings the signatures that the vendor has, in place of those that were here.
+            self.countersign(commit)
         self.make_deltas(commit)
         self.repo.set_ref(ref, commit)
 

@@ -340,6 +340,10 @@ class Repo:
             self.set_ref(ref, commit)
         return commit
 
+    def add_signature(self, commit: str, gpg_key: str, gpg_home: str) -> None:
+        """Sign a commit that somebody else has signed; what is there stays. Each call adds one, so ask before."""
+        self._ostree("gpg-sign", f"--gpg-homedir={gpg_home}", commit, gpg_key)
+
     def set_ref(self, ref: str, commit: str) -> None:
         self._ostree("refs", "--force", f"--create={ref}", commit)
 

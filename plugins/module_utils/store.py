@@ -19,7 +19,7 @@ import tempfile
 import typing as t
 from pathlib import Path
 
-from ansible_collections.strata.fleet.plugins.module_utils import changes, config_layer, trees
+from ansible_collections.strata.fleet.plugins.module_utils import changes, config_layer, signatures, trees
 from ansible_collections.strata.fleet.plugins.module_utils.errors import BadInput, Conflict, ContentError, DiskFull
 from ansible_collections.strata.fleet.plugins.module_utils.model import Composition, Layer
 from ansible_collections.strata.fleet.plugins.module_utils.ostree import Repo, free_bytes, read_index
@@ -132,6 +132,28 @@ class Store:
                 "its refs are wrong or were tampered with"
             )
         return Found(Layer(wish.name, manifest["version"], commit), manifest, signer, changes.read(catalogue, commit))
+
+    def find_new_signatures(self) -> list[Found]:
+        """Return the versions in the store that the depot has more signatures of. Raises Unreachable."""
+        refs = self._repo.refs() if self._repo.exists() else {}
+        held = [(ref.split("/"), commit) for ref, commit in sorted(refs.items()) if ref.startswith("held/")]
+        found = []
+        with self.catalogue() as catalogue:
+            for (_held, kind, name, version), commit in held:
+                try:
+                    signer = self.signer_of(Wish(kind, name, version, ""))
+                    catalogue.pull(signer, commit, metadata_only=True)
+                except (BadInput, ContentError):
+                    continue  # an old version, which the depot has dropped or nobody may vouch for any more
+                here, there = (set(signatures.parse(repo.signatures(commit))) for repo in (self._repo, catalogue))
+                if there - here:
+                    found.append(self.read(kind, name, commit)._replace(signer=signer))
+        return found
+
+    def take_signatures(self, layers: t.Iterable[Found]) -> None:
+        """Have the signatures that the depot has of these versions; their content stays as it is."""
+        for found in layers:
+            self._repo.pull(found.signer, found.layer.commit, metadata_only=True)
 
     def history_of(self, found: Found) -> t.Sequence[t.Mapping[str, t.Any]]:
         """Return which packages changed in the versions up to this one."""

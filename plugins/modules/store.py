@@ -60,6 +60,12 @@ options:
     type: list
     elements: dict
     default: []
+  signatures:
+    description:
+      - Ask the depot for signatures that were added to versions which the store has already, as
+        M(strata.fleet.countersign) does. O(url) and O(trust) are needed.
+    type: bool
+    default: false
   collect:
     description: Remove what no appliance of the node needs, for what it runs now or ran before, or for O(appliances).
     type: bool
@@ -83,6 +89,12 @@ EXAMPLES = r"""
         refs: ["base/*", "app/*"]
     appliances: "{{ fleet.nodes[inventory_hostname] }}"
   register: staged
+
+- name: Take over what was countersigned since
+  strata.fleet.store:
+    url: https://depot.example.com/repo
+    trust: "{{ store_trust | strata.fleet.signers }}"
+    signatures: true
 
 - name: Remove what nothing needs any more
   strata.fleet.store:
@@ -163,6 +175,7 @@ SPEC = {
     "appliances": {"type": "list", "elements": "dict", "default": []},
     "refresh": {"type": "bool", "default": False},
     "avoid": {"type": "list", "elements": "dict", "default": []},
+    "signatures": {"type": "bool", "default": False},
     "collect": {"type": "bool", "default": False},
 }
 
@@ -175,9 +188,14 @@ def work(params: dict[str, t.Any], check_mode: bool) -> runner.Result:
     needed = referenced(list_compositions(instances)) | set(decided.manifests())
     leftovers = store.unreferenced(needed) if params["collect"] else []
     old_configs = find_old_configs(store.path, instances) if params["collect"] else {}
+    signed = store.find_new_signatures() if params["signatures"] else []
     result = runner.Result(
-        changed=bool(decided.missing or leftovers or old_configs),
-        steps=[*decided.steps(), *(f"remove version {name[:12]} from the store" for name in leftovers)]
+        changed=bool(decided.missing or leftovers or old_configs or signed),
+        steps=[
+            *decided.steps(),
+            *(f"take over new signatures of {each.layer.name} {each.layer.version}" for each in signed),
+        ]
+        + [*(f"remove version {name[:12]} from the store" for name in leftovers)]
         + [f"remove {len(names)} old config layers of {name}" for name, names in old_configs.items()],
         facts={"layers": decided.layers(), "manifests": decided.manifests(), **facts},
     )
@@ -186,6 +204,7 @@ def work(params: dict[str, t.Any], check_mode: bool) -> runner.Result:
         with locked(params["store_path"]):
             store.prepare()
             staging.stage(store, decided)
+            store.take_signatures(signed)
             if params["collect"]:
                 # Again: another run may have begun to need some of it.
                 instances = have.read_instances(options.engine_of(params), store.path)

@@ -253,7 +253,7 @@ def test_what_is_allowed_is_no_fault(
 
 def test_the_base_does_not_start_what_is_masked_or_not_for_containers(tmp_path: Path) -> None:
     wants = "etc/systemd/system/multi-user.target.wants"
-    files = {
+    files: Files = {
         f"{wants}/debug-shell.service": link("/x"),
         f"{wants}/ssh.service": link("/x"),
         "usr/lib/systemd/system/ssh.service": "[Unit]\nConditionVirtualization=!container\n",
