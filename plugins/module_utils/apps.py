@@ -9,10 +9,8 @@ import dataclasses
 import functools
 import hashlib
 import json
-import os
 import pathlib
 import shutil
-import stat
 import time
 import typing as t
 
@@ -24,6 +22,7 @@ from ansible_collections.strata.fleet.plugins.module_utils import (
     changelogs,
     command,
     firewall,
+    hardened_app,
     layers,
     refusals,
     sandbox,
@@ -75,10 +74,6 @@ root=$1 lower=$2 upper=$3 scratch=$4 ruleset=$5
 mount -t overlay overlay -o "lowerdir=$lower,upperdir=$upper,workdir=$scratch" "$root"
 exec unshare --net -- chroot "$root" /usr/sbin/nft --check --file "$ruleset"
 """
-# Of this collection, and nobody else's to write to.
-OWN_FOLDER = "etc/strata"
-UNIT_FOLDERS = ("etc/systemd/system", "usr/lib/systemd/system", "lib/systemd/system")
-CAPABILITY = "security.capability"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -154,8 +149,9 @@ class Build:
             self._add_archives()
             self._add_files()
             self._enable()
-            self._restrict()
-            self._open_ports()
+            hardened_app.restrict(self._description, self._upper)
+            hardened_app.open_ports(self._description, self._upper)
+            self._check_firewall()
             self._split()
             found = self.new_packages()
             tell = functools.partial(changelogs.describe, packages, found, self._scratch / "changelogs")
@@ -221,26 +217,8 @@ class Build:
         if wanted := self._description.get("services", []):
             self._in_overlay(ENABLE, *wanted)
 
-    def _restrict(self) -> None:
-        """Take from programs what they do not need, and shut services in."""
-        for pattern in self._description.get("strip", []):
-            found = [file for file in sorted(self._upper.glob(pattern.lstrip("/"))) if is_program(file)]
-            if not found:
-                raise BadInput(f"There is no file {pattern} in the app to take rights from", key="strip")
-            for file in found:
-                strip(file)
-        for unit, wanted in self._description.get("sandbox", {}).items():
-            if not any((self._upper / folder / unit).is_file() for folder in UNIT_FOLDERS):
-                raise BadInput(f"The app brings no unit {unit} to shut in; its name may be another", key="sandbox")
-            bases.write(self._upper / sandbox.path_of(unit), sandbox.render(sandbox.settings_of(wanted)))
-
-    def _open_ports(self) -> None:
-        """Write what opens the declared ports, on whichever base it runs, and have a base's nft look at it."""
-        description = self._description
-        refuse_own_folder(description, self._upper)
-        bases.write(
-            self._upper / firewall.ports_file(description["name"]), firewall.render_ports(ports_of(description))
-        )
+    def _check_firewall(self) -> None:
+        """Have the nft of a base that has a firewall look at what the app adds to it."""
         if (self._base.tree / firewall.RULESET).is_file():
             self._in_overlay(CHECK_FIREWALL, f"/{firewall.RULESET}")
 
@@ -330,7 +308,7 @@ def manifest_of(
         "vendor": description["vendor"],
         "accounts": [dict(each) for each in description.get("accounts", [])],
         "services": list(description.get("services", [])),
-        "ports": ports_of(description),
+        "ports": [{"protocol": "tcp", **each} for each in description.get("ports", [])],
         "volumes": [{**each, "size": parse_size(each["size"])} for each in volumes],
         "config": {
             "options": {name: option_of(option) for name, option in config.get("options", {}).items()},
@@ -341,34 +319,6 @@ def manifest_of(
         "state_schema": description.get("state_schema", ""),
         "needs": {"memory": parse_size(needs.get("memory", "64MiB")), "cpus": needs.get("cpus", 1)},
     }
-
-
-def ports_of(description: Description) -> list[dict[str, t.Any]]:
-    return [{"protocol": "tcp", **each} for each in description.get("ports", [])]
-
-
-def refuse_own_folder(description: Description, upper: pathlib.Path) -> None:
-    """Raise BadInput when the app would say itself what the firewall lets in."""
-    templates = description.get("config", {}).get("templates", [])
-    found = [each["path"] for each in templates if f"{each['path']}/".startswith(f"/{OWN_FOLDER}/")]
-    found += [f"/{OWN_FOLDER}"] if (upper / OWN_FOLDER).exists() else []
-    if found:
-        raise BadInput(
-            f"{description['name']} is not published: {', '.join(found)} is not the app's to write; ports are opened by"
-            " what app.yml says under ports",
-            key="ports",
-        )
-
-
-def is_program(file: pathlib.Path) -> bool:
-    return file.is_file() and not file.is_symlink()
-
-
-def strip(file: pathlib.Path) -> None:
-    """Take set-id bits and capabilities from a program."""
-    file.chmod(stat.S_IMODE(file.stat().st_mode) & ~(stat.S_ISUID | stat.S_ISGID))
-    if CAPABILITY in os.listxattr(file):
-        os.removexattr(file, CAPABILITY)
 
 
 def option_of(option: Description) -> dict[str, t.Any]:
