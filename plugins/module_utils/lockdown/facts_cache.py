@@ -13,17 +13,19 @@ import datetime as dt
 import json
 import os
 import shutil
+import tempfile
 import typing as t
 from pathlib import Path
 
-from ansible_collections.strata.fleet.plugins.module_utils import signatures
+from ansible_collections.strata.fleet.plugins.module_utils import config_layer, signatures
 from ansible_collections.strata.fleet.plugins.module_utils.instance import CONFIG_LAYER
 from ansible_collections.strata.fleet.plugins.module_utils.lockdown import tree_facts
 from ansible_collections.strata.fleet.plugins.module_utils.lockdown.model import APP, BASE, CONFIG, Data
+from ansible_collections.strata.fleet.plugins.module_utils.model import ConfigFile
 from ansible_collections.strata.fleet.plugins.module_utils.ostree import Repo
 
 # Raised when tree_facts.py collects something else from the same files.
-FORMAT = 1
+FORMAT = 2
 Trees = dict[str, tree_facts.Found]
 
 
@@ -66,6 +68,18 @@ def config_facts(store: Path, appliance: str, digest: str, base: str, layers: Tr
     if not folder.is_dir():
         return {"kind": CONFIG, "entries": 0}
     found = tree_facts.collect(CONFIG, folder, _folder(store, base))
+    tree_facts.try_firewall(list(layers.values()), found)
+    return found
+
+
+def planned_config_facts(files: t.Iterable[ConfigFile], base_folder: Path, layers: Trees) -> tree_facts.Found:
+    """Return what ``config_facts`` will be of a config layer that is yet to be written.
+
+    It is written aside for that, as the layer itself will be, for root alone.
+    """
+    with tempfile.TemporaryDirectory(prefix="strata-") as folder:
+        config_layer.write(Path(folder), "planned", "layer", files, b"")
+        found = tree_facts.collect(CONFIG, Path(folder, "config/planned/layer", CONFIG_LAYER), base_folder)
     tree_facts.try_firewall(list(layers.values()), found)
     return found
 

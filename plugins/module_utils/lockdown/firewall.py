@@ -64,6 +64,7 @@ def find_faults(layers: composed.Layers, declared: t.Collection[tuple[int, str]]
     if not tried["start"]:
         yield Fault("the packet filter", "loaded by no enabled unit", "one that drops what is not declared", BASE)
         return
+    yield from _find_meddling(layers)
     start = str(tried["start"])
     if tried["error"]:
         upper = any(kind != BASE and texts_of([tree]) for kind, tree in layers)
@@ -81,6 +82,18 @@ def find_faults(layers: composed.Layers, declared: t.Collection[tuple[int, str]]
         yield Fault(what, f"opened by {path or start}", _ports(declared), kind)
     for port, protocol in sorted(set(declared) - opened):
         yield Fault(f"{port}/{protocol}", "declared by the app and closed", "it open", APP)
+
+
+def _find_meddling(layers: composed.Layers) -> t.Iterator[Fault]:
+    """Give the units above the base that change the packet filter, or the unit that loads it."""
+    base = layers[0][1]["units"]
+    loading = {units_files.name_of(path) for path, unit in base.items() if "nft" in unit}
+    for kind, tree in layers[1:]:
+        for path, unit in tree["units"].items():
+            if "nft" in unit:
+                yield Fault(path, "a unit that changes the packet filter", "the base's alone", kind)
+            elif units_files.name_of(path) in loading and not unit.get("mask"):
+                yield Fault(path, "a change of the unit that loads the packet filter", "the base's alone", kind)
 
 
 def _ports(declared: t.Collection[tuple[int, str]]) -> str:

@@ -32,7 +32,8 @@ USUAL = "multi-user.target"
 
 # What a unit says that systemd leaves out in a container.
 NOT_IN_A_CONTAINER = ("!container", "no", "false", "vm", "!yes", "!true")
-# A service that loads a packet filter: which file.
+# A service that changes a packet filter, and which file it loads.
+FILTERING = re.compile(r"(^|[\s/\"'])(nft|ip6?tables(-\w+)*|ebtables|firewall-cmd|ufw)([\s\"';]|$)")
 NFT = re.compile(r"nft\b.*?\s(?:-f|--file)[\s=]+(\S+)")
 
 Unit = dict[str, t.Any]
@@ -63,8 +64,8 @@ def name_of(path: str) -> str:
 def read_unit(path: str, text: str) -> Unit:
     """Return whether a unit file masks its unit, and which units it starts.
 
-    ``elsewhere``: not in a container. ``once``: its service runs while it starts, and is gone then. ``nft`` are the
-    files that it gives to nft.
+    ``elsewhere``: not in a container. ``once``: its service runs while it starts, and is gone then. ``nft``: that
+    it changes the packet filter, and which files it gives to nft when it starts.
     """
     if not text.strip() and UNIT.fullmatch(path):
         return {"mask": True}
@@ -83,7 +84,8 @@ def read_unit(path: str, text: str) -> Unit:
             unit["starts"] += value.split()
         elif section == "Service" and key == "Type":
             unit["once"] = value == "oneshot"
-        elif section == "Service" and key == "ExecStart" and (loaded := NFT.findall(value)):
+        elif section == "Service" and key.startswith("Exec") and FILTERING.search(value):
+            loaded = NFT.findall(value) if key == "ExecStart" else []
             unit["nft"] = unit.get("nft", []) + loaded
     return unit
 

@@ -143,9 +143,9 @@ def link(target: str) -> Make:
     return write
 
 
-def collect(tmp_path: Path, layer: str = "", files: Files | None = None) -> Facts:
-    """Return the facts of the three trees, one of them with some more files."""
-    more = {layer: files or {}}
+def collect(tmp_path: Path, layer: str = "", files: Files | None = None, *, app_files: Files | None = None) -> Facts:
+    """Return the facts of the three trees, one of them with some more files, or the app and one."""
+    more = {"app": app_files or {}, layer: files or {}}
     base = make(tmp_path / "base", {**BASE, **more.get("base", {})})
     app = make(tmp_path / "app", {**APP, **more.get("app", {})})
     config = make(tmp_path / "config", {**CONFIG, **more.get("config", {})})

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import json
+import os
 import typing as t
 from pathlib import Path
 
 import pytest
 from ansible_collections.strata.fleet.plugins.module_utils.lockdown import facts_cache, tree_facts
-from ansible_collections.strata.fleet.tests.unit.lockdown.plots import APP, BASE, CONFIG, collect, make
+from ansible_collections.strata.fleet.plugins.module_utils.lockdown.model import Facts
+from ansible_collections.strata.fleet.plugins.module_utils.model import ConfigFile
+from ansible_collections.strata.fleet.tests.unit.lockdown.plots import APP, BASE, CONFIG, collect, find, make
 
 BASE_COMMIT, APP_COMMIT, DIGEST = "b" * 64, "a" * 64, "c" * 32
+FORMAT = facts_cache.FORMAT
 MANIFESTS = {"base": {"commit": BASE_COMMIT}, "app": {"commit": APP_COMMIT}}
 
 
@@ -48,7 +52,10 @@ def test_paths_are_those_of_the_appliance(tmp_path: Path, monkeypatch: pytest.Mo
 def test_what_was_read_once_is_kept_for_root_alone(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     first = facts_cache.layer_facts(store, MANIFESTS)
     files = sorted((store / "facts").iterdir())
-    assert [file.name for file in files] == [f"1-{APP_COMMIT}-{BASE_COMMIT}.json", f"1-{BASE_COMMIT}.json"]
+    assert [file.name for file in files] == [
+        f"{FORMAT}-{APP_COMMIT}-{BASE_COMMIT}.json",
+        f"{FORMAT}-{BASE_COMMIT}.json",
+    ]
     assert {oct(file.stat().st_mode & 0o777) for file in files} == {"0o600"}
     monkeypatch.setattr(tree_facts, "collect", None)
     assert facts_cache.layer_facts(store, MANIFESTS) == first
@@ -62,9 +69,9 @@ def test_nothing_is_kept_where_nothing_may_be_written(store: Path) -> None:
 @pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"entries": 0, "missing": []}', '{"entries": 7}'])
 def test_a_damaged_file_is_made_anew(store: Path, text: str) -> None:
     first = facts_cache.layer_facts(store, MANIFESTS)
-    (store / f"facts/1-{BASE_COMMIT}.json").write_text(text)
+    (store / f"facts/{FORMAT}-{BASE_COMMIT}.json").write_text(text)
     assert facts_cache.layer_facts(store, MANIFESTS) == first
-    assert json.loads((store / f"facts/1-{BASE_COMMIT}.json").read_text()) == first["base"]
+    assert json.loads((store / f"facts/{FORMAT}-{BASE_COMMIT}.json").read_text()) == first["base"]
 
 
 def test_facts_are_completed_when_a_missing_program_is_there(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -99,11 +106,23 @@ def test_config_is_read_each_time(store: Path) -> None:
     assert len(list((store / "facts").iterdir())) == 2
 
 
+def test_config_that_is_yet_to_be_written_is_judged_as_it_will_be(store: Path) -> None:
+    layers = facts_cache.layer_facts(store, MANIFESTS)
+    text = "u toor 0\n"
+    uid, gid = os.getuid(), os.getgid()
+    files = [ConfigFile("/etc/sysusers.d/a.conf", text, text, 0o666, uid, gid, "reload", ())]
+    found = facts_cache.planned_config_facts(files, store / "layers" / BASE_COMMIT, layers)
+    assert found["texts"] == {"/etc/sysusers.d/a.conf": text}
+    assert found["writable"] == {"/etc/sysusers.d/a.conf": "0666"}
+    trees = {**layers, "config": found}
+    assert [fault.what for fault in find(Facts("shop1", trees=trees), "extra-root", True)] == ["toor"]
+
+
 def test_facts_of_versions_that_are_gone_are_forgotten(store: Path) -> None:
     facts_cache.layer_facts(store, MANIFESTS)
     (store / f"facts/0-{BASE_COMMIT}.json").write_text("{}")
     facts_cache.forget(store, [BASE_COMMIT])
-    assert [file.name for file in (store / "facts").iterdir()] == [f"1-{BASE_COMMIT}.json"]
+    assert [file.name for file in (store / "facts").iterdir()] == [f"{FORMAT}-{BASE_COMMIT}.json"]
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ import typing as t
 from pathlib import Path
 
 import pytest
+from ansible_collections.strata.fleet.plugins.module_utils import firewall as built
 from ansible_collections.strata.fleet.plugins.module_utils.lockdown import ruleset, tree_rules
 from ansible_collections.strata.fleet.plugins.module_utils.lockdown.model import Facts, Moot, Unknown
 from ansible_collections.strata.fleet.tests.unit.lockdown.plots import (
@@ -339,6 +340,18 @@ FILTERS: list[tuple[str, dict[str, t.Any], list[str], str]] = [
         "base",
     ),
     ("app", {f"{UNITS}/firewall.service": link("/dev/null")}, ["the packet filter"], "base"),
+    (
+        "app",
+        {f"{SHOP}/shop.service": "[Service]\nExecStartPost=-/usr/sbin/nft flush ruleset\n"},
+        ["/usr/lib/systemd/system/shop.service"],
+        "app",
+    ),
+    (
+        "app",
+        {f"{UNITS}/firewall.service.d/a.conf": "[Service]\nExecStart=\n"},
+        ["/etc/systemd/system/firewall.service.d/a.conf"],
+        "app",
+    ),
 ]
 
 
@@ -349,6 +362,27 @@ def test_packet_filters(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, case: t
     faults = find(collect(tmp_path, layer, files), "firewall", True)
     assert [fault.what for fault in faults] == wrong
     assert {fault.layer for fault in faults} == {owner}
+
+
+def hardened(ports: list[dict[str, t.Any]]) -> tuple[Files, Files]:
+    """Return what the role lockdown builds into a base, and an app's build into the app."""
+    unit = f"/usr/lib/systemd/system/{built.UNIT}"
+    enabled = {f"etc/systemd/system/sysinit.target.wants/{built.UNIT}": link(unit)}
+    app = {f"confext/{built.ports_file('shop')}": built.render_ports(ports)}
+    return {**built.files(), **enabled, "usr/lib/systemd/system/firewall.service": "[Service]\n"}, app
+
+
+@pytest.mark.parametrize(
+    ("ports", "wrong"),
+    [([80], []), ([], ["80/tcp"]), ([80, 443], ["443/tcp"]), ([8080], ["8080/tcp", "80/tcp"])],
+)
+def test_the_packet_filter_that_is_built_in(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ports: list[int], wrong: list[str]
+) -> None:
+    prepare("firewall", monkeypatch)
+    base, app = hardened([{"port": port, "protocol": "tcp"} for port in ports])
+    faults = find(collect(tmp_path, "base", base, app_files=app), "firewall", True)
+    assert [fault.what for fault in faults] == wrong
 
 
 def test_no_umask_is_asked_for(tmp_path: Path) -> None:
