@@ -103,8 +103,8 @@ plan:
           type: str
         cause:
           description:
-            - What blocks it - V(abi), V(pin), V(bad), V(state) or V(content) as M(strata.fleet.store) says, V(config)
-              (its values do not fit the new app), or V(service) (no room for it to go down).
+            - What blocks it - V(abi), V(pin), V(bad), V(state), V(content) or V(quarantine) as M(strata.fleet.store)
+              says, V(config) (its values do not fit the new app), or V(service) (no room for it to go down).
           type: str
         reason:
           description: Why it is not patched, in a sentence.

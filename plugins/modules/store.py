@@ -114,8 +114,9 @@ blocked:
   description:
     - With O(refresh), what appliances do not move to, by appliance. The C(cause) is V(abi) (the app was built for
       another OS), V(pin) (the inventory names a version), V(bad) (it failed before), V(content) (it is missing,
-      unsigned, or not what it says it is), V(state) (an older version keeps its state in another format) or
-      V(rollback) (it is on its way back, and that is finished first).
+      unsigned, or not what it says it is), V(state) (an older version keeps its state in another format),
+      V(rollback) (it is on its way back, and that is finished first) or V(quarantine) (it is cut off until it is
+      released).
   returned: with O(refresh)
   type: dict
   sample:

@@ -119,11 +119,16 @@ def test_what_was_loosened_by_hand_is_set_right_without_a_restart(fleet: Fleet, 
     fleet.deploy(changed=False)
 
 
+def order_of(name: str) -> tuple[str, ...]:
+    """Return what the playbook is told."""
+    return ("-e", f"quarantine={name}", "-e", '{"quarantine_reason": "it calls home"}', "-e", "quarantine_by=ada")
+
+
 def test_quarantine_cuts_off_until_release(fleet: Fleet, pair: Pair) -> None:
     node, name = pair.node, pair.first
     before, pid = instance(node, name), init_pid(node, name)
     whole = picture(node)
-    order = ("-e", f"quarantine={name}", "-e", '{"quarantine_reason": "it calls home"}', "-e", "quarantine_by=ada")
+    order = order_of(name)
 
     ran = fleet.play("quarantine", *order, "--check", "--diff")
     assert ran.returncode == 0, ran.output
@@ -144,19 +149,6 @@ def test_quarantine_cuts_off_until_release(fleet: Fleet, pair: Pair) -> None:
     assert again.returncode == 0, again.output
     assert not has_changed(again), again.output
 
-    cut = instance(node, name)
-    told = fleet.play("deploy")
-    assert told.returncode == 0, told.output
-    assert not has_changed(told), told.output
-    assert f"{name} is quarantined since" in said(told.output)
-    assert "by ada: it calls home" in said(told.output)
-    status = fleet.play("status")
-    assert "by ada: it calls home" in said(status.output)
-    fleet.appliances[name]["appliance_state"] = "absent"
-    fleet.refuse(f"Appliance {name} is quarantined", "Release it first")
-    fleet.appliances[name]["appliance_state"] = "running"
-    assert instance(node, name)["devices"] == cut["devices"]
-
     node.run(f"incus restart --project strata {name}")
     assert inside(node, name, "ls /sys/class/net") == "lo"
 
@@ -176,6 +168,26 @@ def test_quarantine_cuts_off_until_release(fleet: Fleet, pair: Pair) -> None:
     assert not has_changed(again), again.output
     fleet.deploy()
     fleet.deploy(changed=False)
+
+
+def test_who_is_in_quarantine_is_left_so_by_everybody(fleet: Fleet, pair: Pair) -> None:
+    node, name = pair.node, pair.first
+    ran = fleet.play("quarantine", *order_of(name))
+    assert ran.returncode == 0, ran.output
+    cut = instance(node, name)
+    told = fleet.play("deploy")
+    assert told.returncode == 0, told.output
+    assert not has_changed(told), told.output
+    assert f"{name} is quarantined since" in said(told.output)
+    assert "by ada: it calls home" in said(told.output)
+    planned = fleet.play("plan")
+    assert f"{name} (quarantine): quarantined since" in said(planned.output)
+    status = fleet.play("status")
+    assert "by ada: it calls home" in said(status.output)
+    fleet.appliances[name]["appliance_state"] = "absent"
+    fleet.refuse(f"Appliance {name} is quarantined", "Release it first")
+    fleet.appliances[name]["appliance_state"] = "running"
+    assert instance(node, name)["devices"] == cut["devices"]
 
 
 def test_a_name_that_nobody_knows_is_refused(fleet: Fleet, pair: Pair) -> None:

@@ -188,3 +188,12 @@ def test_a_rollback_that_was_cut_off_is_not_overtaken(site: Site) -> None:
     decided = moves.decide_moves(site.node, [site.request()], site.running, moves.Holds((), {"web1"}))
     assert versions(decided) == ("1", "1")
     assert decided.blocked["web1"].cause == moves.ROLLBACK
+
+
+def test_one_in_quarantine_stays_as_it_is(site: Site) -> None:
+    site.publish("base", "2")
+    holds = moves.Holds(quarantined={"web1": "quarantined since now by ada: why"})
+    decided = moves.decide_moves(site.node, [site.request()], site.running, holds)
+    assert versions(decided) == ("1", "1")
+    assert decided.blocked["web1"].cause == moves.QUARANTINE
+    assert decided.blocked["web1"].reason == "quarantined since now by ada: why"
