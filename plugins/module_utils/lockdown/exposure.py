@@ -29,17 +29,25 @@ def score(services: t.Sequence[str], folders: t.Sequence[Path]) -> dict[str, flo
         return {}
     if not shutil.which(PROGRAM):
         return None
+    if len(folders) == 1:
+        return _score_in(folders[0], services)
     with tempfile.TemporaryDirectory(prefix="strata-") as root:
         for folder in folders:
+            # Of what is below, only drop-ins and the services themselves matter; the rest are hundreds of files.
+            wanted = None if folder == folders[-1] else {*services}
             for top, inside in TOPS:
                 for source in (folder / top, folder / inside):
-                    _copy_units(source / "systemd/system", Path(root, top, "systemd/system"))
-        argv = [PROGRAM, "security", "--offline=yes", "--no-pager", f"--root={root}"]
-        try:
-            said = command.run([*argv, *services])
-        except CommandError:
-            # One that cannot be loaded ends it for all.
-            said = "".join(_try_one(argv, service) for service in services)
+                    _copy_units(source / "systemd/system", Path(root, top, "systemd/system"), wanted)
+        return _score_in(Path(root), services)
+
+
+def _score_in(root: Path, services: t.Sequence[str]) -> dict[str, float] | None:
+    argv = [PROGRAM, "security", "--offline=yes", "--no-pager", f"--root={root}"]
+    try:
+        said = command.run([*argv, *services])
+    except CommandError:
+        # One that cannot be loaded ends it for all.
+        said = "".join(_try_one(argv, service) for service in services)
     levels = {name: float(level) for name, level in LEVEL.findall(said)}
     return levels or None
 
@@ -51,11 +59,18 @@ def _try_one(argv: t.Sequence[str], service: str) -> str:
         return ""
 
 
-def _copy_units(source: Path, target: Path) -> None:
-    if source.is_dir():
-        shutil.copytree(source, target, symlinks=True, dirs_exist_ok=True, copy_function=_replace)
+def _copy_units(source: Path, target: Path, wanted: t.Collection[str] | None) -> None:
+    for place in source.iterdir() if source.is_dir() else ():
+        if place.is_dir() and not place.is_symlink():
+            if place.name.endswith(".d"):
+                shutil.copytree(place, target / place.name, symlinks=True, dirs_exist_ok=True, copy_function=_replace)
+        elif wanted is None or place.name in wanted:
+            target.mkdir(parents=True, exist_ok=True)
+            _replace(str(place), str(target / place.name))
 
 
 def _replace(source: str, target: str) -> None:
     Path(target).unlink(missing_ok=True)
+    if not (Path(source).is_symlink() or Path(source).is_file()):
+        return  # a pipe or a device, which another rule names
     shutil.copyfile(source, target, follow_symlinks=False)

@@ -385,6 +385,15 @@ def test_the_packet_filter_that_is_built_in(
     assert [fault.what for fault in faults] == wrong
 
 
+def test_a_pipe_in_place_of_a_unit_or_a_drop_in_stops_nobody(tmp_path: Path) -> None:
+    files: Files = {f"{SHOP}/pipe.service": os.mkfifo, f"{UNITS}/shop.service.d/pipe.conf": os.mkfifo}
+    faults = find(collect(tmp_path, "app", files), "device-nodes", True)
+    assert [fault.what for fault in faults] == [
+        "/etc/systemd/system/shop.service.d/pipe.conf",
+        "/usr/lib/systemd/system/pipe.service",
+    ]
+
+
 def test_no_umask_is_asked_for(tmp_path: Path) -> None:
     with pytest.raises(Moot):
         find(collect(tmp_path), "umask", {})
