@@ -41,6 +41,8 @@ NEEDLESS = (
     "systemd-tmpfiles-setup-dev.service",
     "systemd-tpm2-setup-early.service",
     "systemd-tpm2-setup.service",
+    "systemd-update-utmp-runlevel.service",
+    "systemd-update-utmp.service",
     "systemd-user-sessions.service",
 )
 # What costs no mount namespace: these run first in every boot.

@@ -17,7 +17,8 @@ from ansible_collections.strata.fleet.plugins.module_utils import base_units, fi
 Rules = t.Mapping[str, t.Any]
 Stanza = t.Mapping[str, str]
 
-RECIPE = 1
+# Raised when the same rules give something else than before.
+RECIPE = 2
 NOLOGIN = "/usr/sbin/nologin"
 # Shells with which nobody can work.
 NO_SHELLS = (NOLOGIN, "/sbin/nologin", "/bin/false", "/usr/bin/false", "/bin/sync", "/usr/bin/sync")
