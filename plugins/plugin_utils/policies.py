@@ -199,7 +199,6 @@ def _say(source: str, body: Body, rules: Rules) -> Policy:
     said = {
         rule: Said(settings.normalise(rules[rule].setting, value), (source,))
         for rule, value in body.get("rules", {}).items()
-        if rule in rules
     }
     return _nothing()._replace(
         name=source,
