@@ -58,8 +58,8 @@ RETURN = r"""
 verdicts:
   description:
     - One entry for every rule and appliance, and for every rule about the node (C(appliance) is empty).
-    - C(status) is V(guaranteed) (by the commits in C(digests)), V(pass), V(fail), V(waived), V(expired) (its waiver is over),
-      V(unknown) or V(not_applicable), with the C(reason).
+    - C(status) is V(guaranteed) (by the commits in C(digests)), V(pass), V(fail), V(waived), V(expired) (its waiver is
+      over), V(unknown) or V(not_applicable), with the C(reason).
     - C(faults) are at most 20, each with C(what) was C(found), what is C(allowed), and the C(layer) that brings it.
   returned: success
   type: list

@@ -47,9 +47,7 @@ class Report:
     rules: int = 0
 
 
-def audit(
-    node: verify.Node, name: str, socket: str, lockdown: Data, *, read_content: bool, write: bool
-) -> Report:
+def audit(node: verify.Node, name: str, socket: str, lockdown: Data, *, read_content: bool, write: bool) -> Report:
     """Judge the node of this name in the inventory, and all its appliances. ``socket`` is the engine's.
 
     With ``read_content`` every file of the store is read again; else a layer's files are told by their times alone.
@@ -61,7 +59,11 @@ def audit(
     report = Report(unchecked=verified.unchecked)
     _judge_node(report, name, here, lockdown)
     ours = {str(body["name"]): (body, own) for body in bodies if (own := composition_of(body["config"]))}
-    live = live_facts.read({each: pid_of(body) for each, (body, _own) in ours.items()}, _what_to_ask(lockdown))
+    running = {
+        each: live_facts.Running(pid_of(body), node.store / "layers" / own.base.commit / "usr")
+        for each, (body, own) in ours.items()
+    }
+    live = live_facts.read(running, _what_to_ask(lockdown))
     touched = {} if read_content else find_touched(node.store, [own for _body, own in ours.values()])
     library = admission.Library(node.store, lockdown["today"], write=write)
     for each, (body, own) in sorted(ours.items()):

@@ -43,6 +43,13 @@ class Process(t.NamedTuple):
     seccomp: int
 
 
+class Running(t.NamedTuple):
+    """An appliance to look at: the pid of its init (0: it does not run), and its base's ``usr`` on the node."""
+
+    pid: int
+    base_usr: Path
+
+
 class Ask(t.NamedTuple):
     """What is to be found out besides what /proc says: the loaded packet filter, and these kernel settings."""
 
@@ -50,8 +57,8 @@ class Ask(t.NamedTuple):
     sysctls: t.Collection[str]
 
 
-def read(pids: t.Mapping[str, int], ask: Ask) -> dict[str, Facts]:
-    """Return the facts of each appliance by the pid of its init; 0 stands for one that does not run.
+def read(appliances: t.Mapping[str, Running], ask: Ask) -> dict[str, Facts]:
+    """Return the facts of each appliance by its name.
 
     ``sockets`` wait for others (``protocol``, ``address``, ``port``, ``process``, ``unit``), ``processes`` have
     ``name``, ``unit``, ``seccomp`` and ``outside`` (in the node's own user namespace), ``map`` is the user id map,
@@ -60,13 +67,14 @@ def read(pids: t.Mapping[str, int], ask: Ask) -> dict[str, Facts]:
     """
     every = list_processes()
     with concurrent.futures.ThreadPoolExecutor(AT_ONCE) as pool:
-        running = {name: pid for name, pid in pids.items() if pid}
-        found = dict(zip(running, pool.map(lambda pid: read_one(pid, every, ask), running.values()), strict=True))
-    return {name: found.get(name) or {"stopped": True} for name in pids}
+        running = {name: own for name, own in appliances.items() if own.pid}
+        found = dict(zip(running, pool.map(lambda own: read_one(own, every, ask), running.values()), strict=True))
+    return {name: found.get(name) or {"stopped": True} for name in appliances}
 
 
-def read_one(pid: int, every: t.Sequence[Process], ask: Ask) -> Facts:
-    """Return the facts of the appliance whose init has this pid."""
+def read_one(appliance: Running, every: t.Sequence[Process], ask: Ask) -> Facts:
+    """Return the facts of an appliance that runs."""
+    pid = appliance.pid
     own = members(pid, every)
     outside = _link(PROC / "self/ns/user")
     try:
@@ -84,7 +92,7 @@ def read_one(pid: int, every: t.Sequence[Process], ask: Ask) -> Facts:
             ],
             "map": (PROC / str(pid) / "uid_map").read_text().split(),
             "units": read_units(pid),
-            "ruleset": read_ruleset(pid) if ask.ruleset else {"unknown": "it was not asked for"},
+            "ruleset": read_ruleset(appliance) if ask.ruleset else {"unknown": "it was not asked for"},
             "sysctls": read_sysctls(pid, ask.sysctls),
         }
     except FileNotFoundError:
@@ -190,13 +198,25 @@ def read_units(init: int) -> list[str]:
     return sorted(found)
 
 
-def read_ruleset(init: int) -> t.Any:
+def read_ruleset(appliance: Running) -> t.Any:
     """Return the rules of nft that are loaded in the appliance's network, as nft lists them."""
     try:
-        argv = ["nsenter", f"--net={PROC}/{init}/ns/net", "nft", "--json", "list", "ruleset"]
-        return json.loads(command.run(argv, timeout=TIMEOUT))["nftables"]
+        argv = [f"--net={PROC}/{appliance.pid}/ns/net", *find_nft(appliance.base_usr), "--json", "list", "ruleset"]
+        return json.loads(command.run(["nsenter", *argv], timeout=TIMEOUT))["nftables"]
     except (CommandError, ValueError, KeyError) as error:
-        return {"unknown": f"the node's nft could not list it: {error}"}
+        return {"unknown": f"no nft could list its packet filter: {error}"}
+
+
+def find_nft(usr: Path) -> list[str]:
+    """Return how to call the base's own nft on the node, else the node's.
+
+    One that is older than what wrote the rules crashes on them (tried: 1.0.6 on rules of 1.1.3).
+    """
+    program = usr / "sbin/nft"
+    for loader in sorted(usr.glob("lib/*/ld-linux*.so.*")):
+        if program.is_file():
+            return [str(loader), "--library-path", str(loader.parent), str(program)]
+    return ["nft"]
 
 
 def read_sysctls(init: int, keys: t.Collection[str]) -> Facts:
