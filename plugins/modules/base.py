@@ -16,6 +16,8 @@ description:
     channel's present version, nothing is built. When building gives the same content, nothing is published. When
     another channel names what would be built, this one is pointed at the same version.
   - A version tells which packages changed since the one before it, and what their changelogs say of it, with CVE ids.
+  - Where the description names a lock-down profile or policy, what that asks for is built in; the values come from
+    C(lockdown_policies) of the inventory.
   - The package archive is the one that the build machine's own apt sources name, for the suite of the description.
 options:
   file:

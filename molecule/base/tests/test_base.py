@@ -43,3 +43,17 @@ def test_there_is_no_ssh_server_and_no_python(host: Host) -> None:
     names = host.check_output(f"ostree --repo={DEPOT}/repo ls {REF} /usr/bin /usr/sbin")
     assert "python" not in names
     assert "sshd" not in names
+
+
+def test_no_program_runs_as_somebody_else(host: Host) -> None:
+    # As ls has it: a type and five digits of the mode.
+    entries = host.check_output(f"ostree --repo={DEPOT}/repo ls --recursive {REF} /usr /etc").splitlines()
+    assert len(entries) > 1000
+    assert [entry for entry in entries if entry.startswith("-") and entry[2] in "2467"] == []
+
+
+def test_it_brings_a_firewall_that_networkd_waits_for(host: Host) -> None:
+    wanted = "/etc/systemd/system/sysinit.target.wants/strata-firewall.service"
+    assert host.run(f"ostree --repo={DEPOT}/repo ls {REF} {wanted}").rc == 0
+    network = "/usr/lib/systemd/system/systemd-networkd.service.d/50-strata-firewall.conf"
+    assert "Requires=strata-firewall.service" in host.check_output(f"ostree --repo={DEPOT}/repo cat {REF} {network}")

@@ -7,6 +7,7 @@ import tempfile
 import typing as t
 
 import pytest
+from ansible_collections.strata.fleet.plugins.action import base as base_action
 from ansible_collections.strata.fleet.plugins.module_utils import depots
 from ansible_collections.strata.fleet.plugins.module_utils.runner import Result
 from ansible_collections.strata.fleet.plugins.modules import base, depot
@@ -28,7 +29,8 @@ def build_base(place: str, check_mode: bool = False, **given: t.Any) -> Result:
     file = descriptions.COLLECTION / "inventories/demo/bases/debian-13.yml"
     init = (descriptions.COLLECTION / "roles/base/files/init").read_text()
     params = {"file": str(file), "depot": place, "channel": "stable", "sources": [], "init": init}
-    return base.work({**params, "description": descriptions.read(file, "base"), **given}, check_mode)
+    description = base_action.harden(descriptions.read(file, "base"), {})
+    return base.work({**params, "description": description, **given}, check_mode)
 
 
 @pytest.fixture(scope="session")
