@@ -10,8 +10,9 @@ from pathlib import Path
 import jsonschema
 import pytest
 import yaml
-from ansible_collections.strata.fleet.plugins.doc_fragments import appliance, build, node
+from ansible_collections.strata.fleet.plugins.doc_fragments import appliance, build, judge, node
 from ansible_collections.strata.fleet.plugins.module_utils.build_options import BUILD_OPTIONS
+from ansible_collections.strata.fleet.plugins.module_utils.judge_options import JUDGE_OPTIONS
 from ansible_collections.strata.fleet.plugins.module_utils.options import APPLIANCE_OPTIONS, NODE_OPTIONS
 from ansible_collections.strata.fleet.plugins.plugin_utils.fleet import DEFAULT_NETWORKS
 
@@ -24,6 +25,7 @@ WITHOUT_DEFAULT = {"engine_https_address"}
 FRAGMENTS: dict[str, t.Any] = {
     "appliance": appliance.ModuleDocFragment,
     "build": build.ModuleDocFragment,
+    "judge": judge.ModuleDocFragment,
     "node": node.ModuleDocFragment,
 }
 
@@ -61,7 +63,8 @@ def without_words(documented: dict[str, t.Any]) -> dict[str, t.Any]:
 
 
 @pytest.mark.parametrize(
-    ("fragment", "options"), [("node", NODE_OPTIONS), ("build", BUILD_OPTIONS), ("appliance", APPLIANCE_OPTIONS)]
+    ("fragment", "options"),
+    [("node", NODE_OPTIONS), ("build", BUILD_OPTIONS), ("appliance", APPLIANCE_OPTIONS), ("judge", JUDGE_OPTIONS)],
 )
 def test_fragments_document_the_options_that_modules_share(fragment: str, options: dict[str, t.Any]) -> None:
     documented = without_words(yaml.safe_load(FRAGMENTS[fragment].DOCUMENTATION)["options"])
