@@ -16,12 +16,13 @@ from ansible_collections.strata.fleet.plugins.module_utils.errors import BadInpu
 from ansible_collections.strata.fleet.plugins.module_utils.lockdown import model
 from ansible_collections.strata.fleet.plugins.module_utils.lockdown.catalogue import RULES
 from ansible_collections.strata.fleet.plugins.plugin_utils import files
-from ansible_collections.strata.fleet.plugins.plugin_utils.audit_findings import NEVER
+from ansible_collections.strata.fleet.plugins.plugin_utils.audit_findings import NEVER, find_quarantines
 from ansible_collections.strata.fleet.plugins.plugin_utils.audit_html import write_html
 from ansible_collections.strata.fleet.plugins.plugin_utils.audit_junit import write_junit
 from ansible_collections.strata.fleet.plugins.plugin_utils.audit_report import FORMAT, Call, build_report, to_json
 from ansible_collections.strata.fleet.plugins.plugin_utils.audit_sarif import write_sarif
 from ansible_collections.strata.fleet.plugins.plugin_utils.audit_table import draw_report
+from ansible_collections.strata.fleet.plugins.plugin_utils.feed_verdicts import add_verdicts
 from ansible_collections.strata.fleet.plugins.plugin_utils.inventory import failures, plain
 
 NAME = "audit.json"
@@ -34,6 +35,7 @@ SPEC = {
     "nodes": {"type": "list", "elements": "str"},
     "folder": {"type": "path", "default": ""},
     "formats": {"type": "list", "elements": "str", "choices": list(FORMATS), "default": list(FORMATS)},
+    "feeds": {"type": "list", "elements": "dict", "default": []},
     "fail_on": {"type": "str", "choices": ["", *model.SEVERITIES, NEVER], "default": ""},
     "fail": {"type": "bool", "default": True},
     "signature": {"type": "str", "default": ""},
@@ -66,7 +68,9 @@ class ActionModule(ActionBase):
     def _report(self, folder: Path | None, arguments: Data) -> Data:
         if arguments["found"] is None or arguments["lockdown"] is None:
             raise BadInput(LACKING)
-        report = make_report(arguments, read_report(folder) if folder else None)
+        now = dt.datetime.now(dt.UTC)
+        arguments["found"] = add_verdicts(arguments["found"], arguments["lockdown"], arguments["feeds"], now)
+        report = make_report(arguments, now, read_report(folder) if folder else None)
         text = to_json(report)
         written = write_files(folder, arguments["formats"], report, text) if folder else []
         self._display.display(draw_report(report, written))
@@ -74,6 +78,7 @@ class ActionModule(ActionBase):
             "changed": False,
             "msg": report["verdict"],
             **{key: report[key] for key in ("good", "counts")},
+            "quarantine": find_quarantines(arguments["found"], arguments["lockdown"]["policies"]),
             "file": str(folder / NAME) if folder else "",
             "files": written,
         }
@@ -108,11 +113,10 @@ def list_nodes(arguments: Data) -> list[str]:
     return list((arguments["lockdown"] or {}).get("nodes") or {})
 
 
-def make_report(arguments: Data, before: Data | None) -> Data:
+def make_report(arguments: Data, now: dt.datetime, before: Data | None) -> Data:
     """Return the report of an audit that ends now."""
     lockdown = arguments["lockdown"]
-    when = f"{dt.datetime.now(dt.UTC):%Y-%m-%dT%H:%M:%SZ}"
-    call = Call(when, list_nodes(arguments), arguments["fail_on"])
+    call = Call(f"{now:%Y-%m-%dT%H:%M:%SZ}", list_nodes(arguments), arguments["fail_on"])
     return build_report(arguments["found"], lockdown, RULES, call, before)
 
 

@@ -46,6 +46,13 @@ options:
     elements: str
     choices: [json, junit, sarif, html]
     default: [json, junit, sarif, html]
+  feeds:
+    description:
+      - What M(strata.fleet.security_feed) returned as C(feeds), by which missing security updates are told.
+      - Without it, rules about them are unknown.
+    type: list
+    elements: dict
+    default: []
   fail_on:
     description:
       - From which severity on a finding makes the audit no good. V(never) - none does.
@@ -126,6 +133,11 @@ counts:
   description: Verdicts by status, findings by severity, and both by policy and owner.
   returned: with O(found) or O(found_as)
   type: dict
+quarantine:
+  description: By node and appliance, why an enforced policy has it cut off from the network. Nothing was done about it.
+  returned: with O(found) or O(found_as)
+  type: dict
+  sample: {node1: {web1: "an audit found that content-intact failed"}}
 since:
   description: What changed since the report that was in the folder before, null where there was none.
   returned: success, with O(found) or O(found_as)

@@ -295,3 +295,21 @@ def clean(text: str) -> str:
     if text.isprintable():
         return text
     return "".join(one if one.isprintable() else one.encode("unicode_escape").decode("ascii") for one in text)
+
+
+def find_quarantines(found: t.Mapping[str, Body], policies: t.Mapping[str, Body]) -> dict[str, dict[str, str]]:
+    """Return, by node and appliance, why an enforced policy has it cut off: the rules that failed.
+
+    What could not be decided cuts nobody off.
+    """
+    cut: dict[str, dict[str, list[str]]] = {}
+    for node, result in sorted(found.items()):
+        for verdict in result.get("verdicts", []):
+            is_enforced = policies.get(verdict["policy"], {}).get("mode") == judging.ENFORCE
+            is_wrong = verdict["status"] in (model.FAIL, model.EXPIRED)
+            if verdict["appliance"] and is_enforced and is_wrong and verdict["action"] == judging.QUARANTINE:
+                cut.setdefault(node, {}).setdefault(verdict["appliance"], []).append(verdict["rule"])
+    return {
+        node: {name: f"an audit found that {', '.join(rules)} failed" for name, rules in names.items()}
+        for node, names in cut.items()
+    }

@@ -249,6 +249,7 @@ def call(monkeypatch: pytest.MonkeyPatch, task_vars: Data | None = None, **argum
         "folder": "",
         "formats": list(audit.FORMATS),
         "fail_on": "",
+        "feeds": [],
         "fail": True,
         "signature": "",
         "unsigned": "",
