@@ -47,9 +47,19 @@ class Report:
     rules: int = 0
 
 
-def audit(node: verify.Node, name: str, socket: str, lockdown: Data, *, read_content: bool, write: bool) -> Report:
+def audit(
+    node: verify.Node,
+    name: str,
+    socket: str,
+    lockdown: Data,
+    *,
+    signers: t.Collection[str] | None,
+    read_content: bool,
+    write: bool,
+) -> Report:
     """Judge the node of this name in the inventory, and all its appliances. ``socket`` is the engine's.
 
+    ``signers`` are the names of those who are trusted now (None: all whose keys the store has).
     With ``read_content`` every file of the store is read again; else a layer's files are told by their times alone.
     Without ``write``, facts of versions are not kept for the next time.
     """
@@ -60,12 +70,12 @@ def audit(node: verify.Node, name: str, socket: str, lockdown: Data, *, read_con
     _judge_node(report, name, here, lockdown)
     ours = {str(body["name"]): (body, own) for body in bodies if (own := composition_of(body["config"]))}
     running = {
-        each: live_facts.Running(pid_of(body), node.store / "layers" / own.base.commit / "usr")
+        each: live_facts.Running(pid_of(body), tuple(node.store / "layers" / layer.commit for layer in own[:2]))
         for each, (body, own) in ours.items()
     }
     live = live_facts.read(running, _what_to_ask(lockdown))
     touched = {} if read_content else find_touched(node.store, [own for _body, own in ours.values()])
-    library = admission.Library(node.store, lockdown["today"], write=write)
+    library = admission.Library(node.store, lockdown["today"], signers, write=write)
     for each, (body, own) in sorted(ours.items()):
         report.appliances.append(describe(body, own))
         court = admission.court_of(lockdown, "appliances", each)

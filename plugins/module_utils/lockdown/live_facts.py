@@ -1,7 +1,7 @@
 # Copyright (c) 2026, The Strata authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""have: what runs in the appliances of a node, seen from the node: nobody logs in, nothing inside is asked.
+"""have: what runs in the appliances of a node, seen from the node: nobody logs in, nothing inside is asked or started.
 
 Sources of the formats: proc_pid_status(5), proc_pid_cgroup(5), proc_pid_net(5), namespaces(7).
 """
@@ -10,44 +10,48 @@ from __future__ import annotations
 
 import concurrent.futures
 import contextlib
+import ctypes
 import ipaddress
-import json
 import os
 import re
-import struct
+import sys
+import time
 import typing as t
 from pathlib import Path
 
-from ansible_collections.strata.fleet.plugins.module_utils import command
-from ansible_collections.strata.fleet.plugins.module_utils.errors import CommandError
+from ansible_collections.strata.fleet.plugins.module_utils.hardening import OF_ALL_INTERFACES
+from ansible_collections.strata.fleet.plugins.module_utils.lockdown import live_units, nft_dump
 
 PROC = Path("/proc")
-TABLES = {"tcp": "0A", "tcp6": "0A", "udp": "07", "udp6": "07"}  # and the state of a socket that waits for others
-SOCKET = re.compile(r"socket:\[(\d+)\]")
-# Where systemd takes units from that are in memory; what its generators make follows from the files.
-UNIT_FOLDERS = tuple(f"run/systemd/{name}" for name in ("system", "system.control", "system.attached", "transient"))
+# Namespaces of which an appliance has its own; the kernel shows settings by those of the thread that reads.
+NAMESPACES = ("user", "mnt", "net", "pid", "ipc", "uts")
+ENTERED = ("net", "ipc", "uts")
+PAYLOAD = re.compile(r"(?P<root>.*/lxc\.payload\.[^/]+)(?P<rest>/.*)?")
+UNIT = re.compile(r".+\.(service|socket|scope|slice|mount)")
+TABLES = ("tcp", "tcp6", "udp", "udp6")
+# States of sockets that wait for others: TCP's LISTEN, and of UDP those that are not connected.
+WAITING = {"tcp": "0A", "udp": "07"}
+FILTERING = 2  # of Seccomp in proc_pid_status(5)
 AT_ONCE = 4
-TIMEOUT = 20.0
+MOMENT = 0.05  # seconds in which a process that the engine starts inside is in its place
+GONE = "it was started or stopped while it was looked at"
 
 Facts = dict[str, t.Any]
 
 
 class Process(t.NamedTuple):
-    """A process of an appliance: its pid on the node, and what proc_pid_status(5) says of it."""
+    """A process of an appliance: its pid on the node, its unit, and the fields of its status in /proc."""
 
     pid: int
-    name: str
-    parent: int
-    pid_space: str
-    user_space: str
-    seccomp: int
+    unit: str
+    status: t.Mapping[str, str]
 
 
 class Running(t.NamedTuple):
-    """An appliance to look at: the pid of its init (0: it does not run), and its base's ``usr`` on the node."""
+    """An appliance to look at: the pid of its init (0: it does not run), and the folders of its base and app."""
 
     pid: int
-    base_usr: Path
+    layers: tuple[Path, ...]
 
 
 class Ask(t.NamedTuple):
@@ -58,177 +62,261 @@ class Ask(t.NamedTuple):
 
 
 def read(appliances: t.Mapping[str, Running], ask: Ask) -> dict[str, Facts]:
-    """Return the facts of each appliance by its name.
+    """Return the facts of each appliance by its name. One that does not run has ``stopped`` alone.
 
-    ``sockets`` wait for others (``protocol``, ``address``, ``port``, ``process``, ``unit``), ``processes`` have
-    ``name``, ``unit``, ``seccomp`` and ``outside`` (in the node's own user namespace), ``map`` is the user id map,
-    ``units`` are those in memory, ``ruleset`` is what nft lists and ``sysctls`` the values by key ({"unknown": reason}
-    for both). One that does not run has ``stopped`` alone.
+    ``sockets`` wait for others (``protocol``, ``address``, ``port``, ``process``, ``unit``), but not on loopback.
+    ``processes`` have ``name``, ``unit``, ``seccomp``, ``bounding`` (their most capabilities), ``uids`` on the node,
+    ``user`` (their user namespace) and ``node``, the kinds of namespaces that they share with the node; the first one
+    is its init. ``map`` is the user id map, ``units`` are those in memory that nobody declared, ``ruleset`` is what
+    is loaded, as nft lists it, ``sysctls`` the values by key. {"unknown": reason} stands for any that cannot be told.
     """
-    every = list_processes()
+    running = {name: own for name, own in appliances.items() if own.pid}
+    members = group_processes({name: own.pid for name, own in running.items()})
+    declared = {own.layers: live_units.read_declared(own.layers) for own in running.values()}
+    outside = [namespaces_of(pid) for pid in (os.getpid(), 1)]
     with concurrent.futures.ThreadPoolExecutor(AT_ONCE) as pool:
-        running = {name: own for name, own in appliances.items() if own.pid}
-        found = dict(zip(running, pool.map(lambda own: read_one(own, every, ask), running.values()), strict=True))
-    return {name: found.get(name) or {"stopped": True} for name in appliances}
-
-
-def read_one(appliance: Running, every: t.Sequence[Process], ask: Ask) -> Facts:
-    """Return the facts of an appliance that runs."""
-    pid = appliance.pid
-    own = members(pid, every)
-    outside = _link(PROC / "self/ns/user")
-    try:
-        return {
-            "stopped": False,
-            "sockets": read_sockets(pid, own),
-            "processes": [
-                {
-                    "name": process.name,
-                    "unit": unit_of(process.pid),
-                    "seccomp": process.seccomp,
-                    "outside": process.user_space == outside,
-                }
-                for process in own
-            ],
-            "map": (PROC / str(pid) / "uid_map").read_text().split(),
-            "units": read_units(pid),
-            "ruleset": read_ruleset(appliance) if ask.ruleset else {"unknown": "it was not asked for"},
-            "sysctls": read_sysctls(pid, ask.sysctls),
+        work = {
+            name: pool.submit(read_one, own.pid, members[name], declared[own.layers], outside, ask)
+            for name, own in running.items()
         }
-    except FileNotFoundError:
-        return {"stopped": True}
+        return {name: work[name].result() if name in work else {"stopped": True} for name in appliances}
 
 
-def list_processes() -> list[Process]:
-    """Return every process of the node, in one pass."""
-    found = []
+def read_one(
+    pid: int, own: t.Sequence[Process], declared: live_units.Declared, outside: t.Sequence[Facts], ask: Ask
+) -> Facts:
+    """Return the facts of an appliance that runs. The thread stays in its namespaces."""
+    return {
+        "stopped": False,
+        "sockets": _or_why(lambda: read_sockets(pid, own)),
+        "processes": _or_why(lambda: read_processes(own, outside)),
+        "map": _or_why(lambda: parse_map((PROC / str(pid) / "uid_map").read_text())),
+        "units": _or_why(lambda: live_units.read_units(pid, declared)),
+        **_inside(pid, ask),
+    }
+
+
+def _or_why(reading: t.Callable[[], t.Any]) -> t.Any:
+    try:
+        return reading()
+    except (FileNotFoundError, ProcessLookupError):
+        return {"unknown": GONE}
+    except OSError as error:
+        return {"unknown": f"the kernel does not say it: {error.strerror or error}"}
+
+
+def _inside(pid: int, ask: Ask) -> Facts:
+    entered = _or_why(lambda: enter(pid))
+    if entered is not None:
+        return {"ruleset": entered, "sysctls": entered}
+    return {
+        "ruleset": _or_why(nft_dump.dump) if ask.ruleset else {"unknown": "it was not asked for"},
+        "sysctls": _or_why(lambda: read_sysctls(ask.sysctls)),
+    }
+
+
+def enter(pid: int) -> None:
+    """Put this thread where the kernel shows the settings of a process. Its user and its files stay the node's."""
+    for name in ENTERED:
+        with Path(f"/proc/{pid}/ns/{name}").open("rb") as namespace:
+            if ctypes.CDLL(None, use_errno=True).setns(namespace.fileno(), 0):
+                number = ctypes.get_errno()
+                raise OSError(number, os.strerror(number))
+
+
+# -- processes -------------------------------------------------------------------------------------------------------
+
+
+def group_processes(inits: t.Mapping[str, int]) -> dict[str, list[Process]]:
+    """Return the processes of each appliance by the pid of its init, which comes first, in one pass over /proc.
+
+    Its are all in its control group, wherever they put themselves, and all in its pid namespace.
+    """
+    found: dict[str, list[Process]] = {name: [] for name in inits}
+    names: dict[str, str] = {}
+    for name, pid in inits.items():
+        names |= {place: name for place in (_group_of(pid)[0], _link(f"/proc/{pid}/ns/pid")) if place}
     for entry in os.scandir(PROC):
         if entry.name.isdigit():
-            with contextlib.suppress(OSError, KeyError, ValueError):  # gone meanwhile
-                found.append(_read_process(int(entry.name)))
-    return found
+            root, unit = _group_of(int(entry.name))
+            place = next((each for each in (root, _link(f"/proc/{entry.name}/ns/pid")) if each in names), "")
+            with contextlib.suppress(OSError):  # it ended in between
+                if place:
+                    status = parse_status((PROC / entry.name / "status").read_text(errors="replace"))
+                    found[names[place]].append(Process(int(entry.name), unit, status))
+    return {name: sorted(own, key=lambda each: (each.pid != inits[name], each.pid)) for name, own in found.items()}
 
 
-def _read_process(pid: int) -> Process:
-    folder = PROC / str(pid)
-    status = dict(line.split(":\t", 1) for line in (folder / "status").read_text().splitlines() if ":\t" in line)
-    seccomp = int(status.get("Seccomp", "0"))
-    spaces = (_link(folder / "ns/pid"), _link(folder / "ns/user"))
-    return Process(pid, status["Name"], int(status["PPid"]), *spaces, seccomp)
-
-
-def _link(path: Path) -> str:
-    return str(path.readlink())
-
-
-def members(init: int, every: t.Sequence[Process]) -> list[Process]:
-    """Return the processes of an appliance: all in its pid namespace, and whatever descends from these."""
-    space = next((process.pid_space for process in every if process.pid == init), "")
-    own = {process.pid for process in every if process.pid_space == space and space}
-    while more := {process.pid for process in every if process.parent in own} - own:
-        own |= more
-    return [process for process in every if process.pid in own]
-
-
-def unit_of(pid: int) -> str:
-    """Return the unit that a process belongs to, '' where none can be told."""
+def _link(path: str) -> str:
     try:
-        lines = (PROC / str(pid) / "cgroup").read_text().splitlines()
+        return os.readlink(path)  # noqa: PTH115  thousands of them
     except OSError:
         return ""
-    unified = next((line for line in lines if line.startswith("0::")), "")
-    names = [part for part in unified.split("/") if part.endswith((".service", ".scope"))]
-    return names[-1] if names else ""
+
+
+def _group_of(pid: int) -> tuple[str, str]:
+    try:
+        return parse_group((PROC / str(pid) / "cgroup").read_text())
+    except OSError:
+        return "", ""
+
+
+def parse_group(text: str) -> tuple[str, str]:
+    """Return the control group of the appliance that a process is in ('' for none), and its unit. Pure."""
+    for line in text.splitlines():
+        found = PAYLOAD.fullmatch(line.split(":", 2)[-1])
+        if found:
+            parts = [part for part in (found["rest"] or "").split("/") if UNIT.fullmatch(part)]
+            return found["root"], parts[-1] if parts else ""
+    return "", ""
+
+
+def parse_status(text: str) -> dict[str, str]:
+    """Return the fields of a status. Pure."""
+    pairs = (line.partition(":") for line in text.splitlines())
+    return {key: value.strip() for key, _colon, value in pairs}
+
+
+def parse_map(text: str) -> list[list[int]]:
+    """Return a map of user ids: first inside, first on the node, how many, for each of its ranges. Pure."""
+    return [[int(word) for word in line.split()] for line in text.splitlines()]
+
+
+def namespaces_of(pid: int) -> dict[str, str]:
+    """Return a process's namespaces by kind; those that cannot be read are left out."""
+    links = {name: _link(f"/proc/{pid}/ns/{name}") for name in NAMESPACES}
+    return {name: link for name, link in links.items() if link}
+
+
+def read_processes(own: t.Sequence[Process], outside: t.Sequence[Facts]) -> list[Facts]:
+    """Return what rules ask of processes. Whatever looks wrong is looked at again: it may have been on its way in."""
+    found = {process.pid: describe(process, outside) for process in own}
+    odd = [process for process in own if found[process.pid]["node"] or found[process.pid]["seccomp"] != FILTERING]
+    if odd:
+        time.sleep(MOMENT)
+    for process in odd:
+        try:
+            status = parse_status((PROC / str(process.pid) / "status").read_text(errors="replace"))
+            found[process.pid] = describe(process._replace(status=status), outside)
+        except OSError:
+            del found[process.pid]
+    return list(found.values())
+
+
+def describe(process: Process, outside: t.Sequence[Facts]) -> Facts:
+    """Return what rules ask of one process."""
+    status = process.status
+    spaces = namespaces_of(process.pid)
+    return {
+        "name": status.get("Name", ""),
+        "unit": process.unit,
+        "uids": sorted({int(word) for word in status.get("Uid", "").split()}),
+        "seccomp": int(status.get("Seccomp", "0")),
+        "bounding": int(status.get("CapBnd", "0"), 16),
+        "user": spaces.get("user", ""),
+        "node": sorted(name for name, space in spaces.items() if any(space == each.get(name) for each in outside)),
+    }
+
+
+# -- sockets ---------------------------------------------------------------------------------------------------------
 
 
 def read_sockets(init: int, own: t.Sequence[Process]) -> list[Facts]:
-    """Return the sockets in the appliance's network that wait for others, loopback's left out."""
-    found = [
-        each
-        for table, state in TABLES.items()
-        for each in parse_sockets((PROC / str(init) / "net" / table).read_text(), table.rstrip("6"), state)
-    ]
-    owners = _owners({str(each["inode"]) for each in found}, own) if found else {}
-    for each in found:
-        process = owners.get(str(each.pop("inode")))
-        each["process"] = process.name if process else ""
-        each["unit"] = unit_of(process.pid) if process else ""
+    """Return what waits for others in any network that the appliance's processes have, with whose it is."""
+    places: dict[str, int] = {}
+    for pid in (init, *(process.pid for process in own)):
+        places.setdefault(_link(f"/proc/{pid}/ns/net"), pid)
+    places.pop("", None)
+    shown = [pid for pid in places.values() if pid == init or _has_card(pid)]
+    found = {inode: each for pid in shown for inode, each in _waiting(pid, TABLES).items()}
+    # A name server's answer is awaited for a moment: what is gone at a second look does not wait for others.
+    still = {inode for pid in shown for inode in _waiting(pid, TABLES[2:])}
+    found = {inode: each for inode, each in found.items() if each["protocol"] == "tcp" or inode in still}
+    owners = find_owners(own, found) if found else {}
+    for inode, each in found.items():
+        each["process"], each["unit"] = owners.get(inode, ("", ""))
+    return sorted(found.values(), key=lambda each: (each["port"], each["protocol"], each["address"]))
+
+
+def _has_card(pid: int) -> bool:
+    """Whether a process's network has more than loopback: nobody reaches one that is a service's private one."""
+    try:
+        lines = Path(f"/proc/{pid}/net/dev").read_text().splitlines()
+    except OSError:
+        return False
+    return any(line.split(":")[0].strip() != "lo" for line in lines if ":" in line)
+
+
+def _waiting(pid: int, tables: t.Iterable[str]) -> dict[int, Facts]:
+    found: dict[int, Facts] = {}
+    for table in tables:
+        file = Path(f"/proc/{pid}/net/{table}")
+        if file.exists():  # not where the kernel has no IPv6
+            found |= parse_sockets(file.read_text(), table[:3])
     return found
 
 
-def parse_sockets(text: str, protocol: str, state: str) -> t.Iterator[Facts]:
-    """Give the sockets of a table of /proc/net in this state, but not those that only loopback reaches."""
+def parse_sockets(text: str, protocol: str) -> dict[int, Facts]:
+    """Return by inode the sockets of a table of /proc/net that wait for others, but not those on loopback. Pure."""
+    found: dict[int, Facts] = {}
     for line in text.splitlines()[1:]:
         fields = line.split()
         number, port = fields[1].split(":")
         address = parse_address(number)
-        if fields[3] == state and not address.is_loopback:
-            yield {"protocol": protocol, "address": str(address), "port": int(port, 16), "inode": fields[9]}
+        if fields[3] == WAITING[protocol] and not address.is_loopback:
+            found[int(fields[9])] = {"protocol": protocol, "address": str(address), "port": int(port, 16)}
+    return found
 
 
 def parse_address(number: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
-    """Return the address that /proc/net writes as words of 32 bits in the machine's order."""
+    """Return the address that /proc/net writes as words of 32 bits in the machine's order. Pure."""
     words = [int(number[start : start + 8], 16) for start in range(0, len(number), 8)]
-    packed = struct.pack(f"={len(words)}I", *words)
+    packed = b"".join(word.to_bytes(4, sys.byteorder) for word in words)
     if len(words) == 1:
         return ipaddress.IPv4Address(packed)
     address = ipaddress.IPv6Address(packed)
     return address.ipv4_mapped or address
 
 
-def _owners(inodes: t.Collection[str], own: t.Iterable[Process]) -> dict[str, Process]:
-    found: dict[str, Process] = {}
-    for process in own:
+def find_owners(own: t.Iterable[Process], inodes: t.Iterable[int]) -> dict[int, tuple[str, str]]:
+    """Return name and unit of the process that has each socket: of several the one with the lowest number."""
+    wanted = {f"socket:[{inode}]": inode for inode in inodes}
+    found: dict[int, tuple[str, str]] = {}
+    for process in sorted(own, reverse=True):
         with contextlib.suppress(OSError):
-            for entry in os.scandir(PROC / str(process.pid) / "fd"):
-                with contextlib.suppress(OSError):
-                    match = SOCKET.fullmatch(str(Path(entry.path).readlink()))
-                    if match and match[1] in inodes:
-                        found.setdefault(match[1], process)
+            for entry in os.scandir(f"/proc/{process.pid}/fd"):
+                inode = wanted.get(_link(entry.path))
+                if inode is not None:
+                    found[inode] = (process.status.get("Name", ""), process.unit)
     return found
 
 
-def read_units(init: int) -> list[str]:
-    """Return the paths of units that only the running system has, as the appliance names them."""
-    root = PROC / str(init) / "root"
-    found = []
-    for top in UNIT_FOLDERS:
-        for folder, _folders, names in os.walk(root / top):
-            found += [f"/{Path(folder, name).relative_to(root)}" for name in names]
-    return sorted(found)
+# -- kernel settings -------------------------------------------------------------------------------------------------
 
 
-def read_ruleset(appliance: Running) -> t.Any:
-    """Return the rules of nft that are loaded in the appliance's network, as nft lists them."""
-    try:
-        argv = [f"--net={PROC}/{appliance.pid}/ns/net", *find_nft(appliance.base_usr), "--json", "list", "ruleset"]
-        return json.loads(command.run(["nsenter", *argv], timeout=TIMEOUT))["nftables"]
-    except (CommandError, ValueError, KeyError) as error:
-        return {"unknown": f"no nft could list its packet filter: {error}"}
+def read_sysctls(keys: t.Iterable[str]) -> dict[str, str]:
+    """Return these settings as this thread has them, and where they are kept for each interface, all of them.
 
-
-def find_nft(usr: Path) -> list[str]:
-    """Return how to call the base's own nft on the node, else the node's.
-
-    One that is older than what wrote the rules crashes on them (tried: 1.0.6 on rules of 1.1.3).
+    A key that is not there is left out.
     """
-    program = usr / "sbin/nft"
-    for loader in sorted(usr.glob("lib/*/ld-linux*.so.*")):
-        if program.is_file():
-            return [str(loader), "--library-path", str(loader.parent), str(program)]
-    return ["nft"]
+    found = {}
+    for key in keys:
+        for each in (key, *_of_interfaces(key)):
+            with contextlib.suppress(OSError):
+                found[each] = " ".join(_path_of(each).read_text().split())
+    return found
 
 
-def read_sysctls(init: int, keys: t.Collection[str]) -> Facts:
-    """Return the values of kernel settings of the appliance's network; others are the node's."""
-    files = [f"/proc/sys/{key.replace('.', '/')}" for key in sorted(keys) if key.startswith("net.")]
-    files = [file for file in files if Path(file).exists()]
-    if not files:
-        return {}
-    try:
-        argv = ["nsenter", f"--net={PROC}/{init}/ns/net", "grep", "--with-filename", "", *files]
-        said = command.run(argv, timeout=TIMEOUT)
-    except CommandError as error:
-        return {"unknown": f"its settings could not be read: {error}"}
-    lines = (line.partition(":") for line in said.splitlines())
-    return {path.removeprefix("/proc/sys/").replace("/", "."): " ".join(value.split()) for path, _colon, value in lines}
+def _of_interfaces(key: str) -> list[str]:
+    if not OF_ALL_INTERFACES.fullmatch(key):
+        return []
+    head, leaf = key.split(".all.", 1)
+    with contextlib.suppress(OSError):
+        names = sorted(entry.name for entry in _path_of(head).iterdir())
+        # In a name of an interface a dot is none of the key's.
+        return [f"{head}.{name.replace('.', '/')}.{leaf}" for name in names if name not in ("all", "default")]
+    return []
+
+
+def _path_of(key: str) -> Path:
+    return Path("/proc/sys", key.translate(str.maketrans("./", "/.")))

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import re
 import typing as t
 
 from ansible_collections.strata.fleet.plugins.module_utils.findings import DEVICE, KEY
@@ -25,18 +26,22 @@ from ansible_collections.strata.fleet.plugins.module_utils.lockdown.model import
     Unknown,
 )
 
-# What a base's own services wait for, by process: leases. Nothing else of a base listens.
-OF_THE_BASE = {("systemd-network", "udp", 68), ("systemd-network", "udp", 546)}
+# What a base's own services wait for, by unit: leases. Nothing else of a base listens.
+OF_THE_BASE = {("systemd-networkd.service", "udp", 68), ("systemd-networkd.service", "udp", 546)}
 FILTERING = 2  # of Seccomp in proc_pid_status(5)
 REBOOT = "Find out who did it inside, then restart the appliance, which gives it back what its files say"
 
 
-def _live(facts: Facts) -> Data:
+def _live(facts: Facts, part: str) -> t.Any:
+    """Return a part of what runs. Raises Unknown, with the reason that the facts give where they have one."""
     if facts.live is None:
         raise Unknown("what runs in it was not looked at")
     if facts.live["stopped"]:
         raise Moot("it does not run")
-    return facts.live
+    found = facts.live[part]
+    if isinstance(found, dict) and "unknown" in found:
+        raise Unknown(str(found["unknown"]))
+    return found
 
 
 def _declared(facts: Facts) -> set[tuple[int, str]]:
@@ -55,9 +60,9 @@ def _named(process: str, unit: str) -> str:
 
 def check_listening_ports(facts: Facts, _value: bool) -> t.Iterator[Fault]:
     """Nothing waits for others but what the app declares."""
-    live, declared = _live(facts), _declared(facts)
-    for each in live["sockets"]:
-        is_own = (each["process"], each["protocol"], each["port"]) in OF_THE_BASE
+    sockets, declared = _live(facts, "sockets"), _declared(facts)
+    for each in sockets:
+        is_own = (each["unit"], each["protocol"], each["port"]) in OF_THE_BASE
         if (each["port"], each["protocol"]) not in declared and not is_own:
             port, by = _listed([(each["port"], each["protocol"])]), _named(each["process"] or "somebody", each["unit"])
             yield Fault(port, f"opened on {each['address']} by {by}", _listed(declared))
@@ -65,10 +70,7 @@ def check_listening_ports(facts: Facts, _value: bool) -> t.Iterator[Fault]:
 
 def check_loaded_firewall(facts: Facts, _value: bool) -> t.Iterator[Fault]:
     """The rules that are loaded drop everything but what the app declares."""
-    live, declared = _live(facts), _declared(facts)
-    if isinstance(live["ruleset"], dict):
-        raise Unknown(str(live["ruleset"]["unknown"]))
-    opening = ruleset.read(live["ruleset"])
+    opening, declared = ruleset.read(_live(facts, "ruleset")), _declared(facts)
     if not opening.denies:
         yield Fault("the packet filter", "not loaded", "one that drops what is not declared")
         return
@@ -76,40 +78,49 @@ def check_loaded_firewall(facts: Facts, _value: bool) -> t.Iterator[Fault]:
         yield Fault(_listed([port]), "let in by the loaded packet filter", _listed(declared))
     for rule in opening.other:
         yield Fault("the loaded packet filter", f"also accepting {rule}", "ports, answers, loopback and ICMP")
+    for port in sorted(declared - opening.ports):
+        yield Fault(_listed([port]), "declared by the app, and not let in by the loaded packet filter", "let in")
 
 
 def check_effective_sysctls(facts: Facts, value: t.Mapping[str, t.Any]) -> t.Iterator[Fault]:
-    """Kernel settings of its network are what they should be."""
-    found = _live(facts)["sysctls"]
-    if "unknown" in found:
-        raise Unknown(found["unknown"])
+    """Kernel settings are what they should be, of each network card as well; its own may say otherwise."""
+    found = _live(facts, "sysctls")
     for key, wanted in value.items():
-        if not key.startswith("net."):
-            raise Unknown(f"{key} is not of a network: it is the node's (rule host-sysctls)")
-        if key not in found:
-            raise Unknown(f"{key} is not a setting of this kernel")
-        if found[key] != " ".join(str(wanted).split()):
-            yield Fault(key, found[key], str(wanted))
+        head, _all, leaf = key.partition(".all.")
+        cards = [each for each in found if leaf and re.fullmatch(rf"{re.escape(head)}\.[^.]+\.{re.escape(leaf)}", each)]
+        for each in sorted({key, *cards} - {f"{head}.default.{leaf}"}):
+            if each not in found:
+                yield Fault(each, "not there: this kernel has no such key", str(wanted))
+            elif found[each] != " ".join(str(wanted).split()):
+                yield Fault(each, found[each], str(wanted))
 
 
 def check_process_privileges(facts: Facts, _value: bool) -> t.Iterator[Fault]:
     """No process has rights on the node, and each has its system calls filtered."""
-    live = _live(facts)
-    numbers = [int(word) for word in live["map"]]
-    for inside, outside, length in zip(numbers[::3], numbers[1::3], numbers[2::3], strict=True):
+    processes, ranges = _live(facts, "processes"), _live(facts, "map")
+    for inside, outside, length in ranges:
         if outside == 0 and length:
             yield Fault(f"user id {inside}", "root of the node", "an id of its own")
-    for process in live["processes"]:
+    init = processes[0]
+    for process in processes:
         name = _named(process["name"], process["unit"])
-        if process["outside"]:
-            yield Fault(name, "a process with the node's own user ids", "a user namespace")
+        strange = [uid for uid in process["uids"] if not any(own <= uid < own + size for _inside, own, size in ranges)]
+        if strange:
+            yield Fault(name, f"a process of the node's user id {strange[0]}", "a process of its own user ids")
+        if process["node"]:
+            yield Fault(
+                name, f"a process that sees the node's own {', '.join(process['node'])}", "namespaces of its own"
+            )
         if process["seccomp"] != FILTERING:
             yield Fault(name, "a process whose system calls are not filtered", "the engine's filter")
+        # In a user namespace of its own a service has all capabilities over nothing.
+        if process["user"] == init["user"] and process["bounding"] & ~init["bounding"]:
+            yield Fault(name, "a process that may get more capabilities than init", "at most those of init")
 
 
 def check_runtime_units(facts: Facts, _value: bool) -> t.Iterator[Fault]:
     """No unit is only in memory, made while it ran."""
-    for path in _live(facts)["units"]:
+    for path in _live(facts, "units"):
         yield Fault(path, "made while it ran", "units of base, app and config")
 
 
