@@ -7,6 +7,7 @@ import pathlib
 import typing as t
 
 import pytest
+from ansible_collections.strata.fleet.plugins.action import base as base_action
 from ansible_collections.strata.fleet.plugins.module_utils import bases, firewall, hardened_tree, hardening
 from ansible_collections.strata.fleet.plugins.module_utils.errors import BadInput
 
@@ -223,3 +224,28 @@ def test_no_network_without_the_firewall() -> None:
     (network,) = (text for path, text in firewall.files().items() if "networkd" in path)
     assert f"Requires={firewall.UNIT}" in network
     assert f"After={firewall.UNIT}" in network
+
+
+def test_a_description_gets_the_values_that_it_names() -> None:
+    description = {"name": "debian-13", "lockdown": "ours"}
+    known = {"ours": {"rules": {"umask": {"umask": "077"}}, "owner": "IT", "mode": "enforce"}}
+    found = base_action.harden(description, known)
+    assert found["lockdown"] == {"name": "ours", "rules": {"umask": {"umask": "077"}}}
+    assert description["lockdown"] == "ours"
+
+
+@pytest.mark.parametrize("profile", ["baseline", "hardened", "anssi-bp-028"])
+def test_every_profile_can_be_built_in(root: pathlib.Path, profile: str) -> None:
+    (root / "usr/lib/sysimage/dpkg/status").write_text("")
+    rules = base_action.harden({"name": "x", "lockdown": profile}, {})["lockdown"]["rules"]
+    assert bool(hardening.files(rules)) is (profile != "baseline")
+    hardened_tree.apply(root, rules)
+
+
+def test_a_profile_that_is_not_there() -> None:
+    with pytest.raises(BadInput, match="hardend"):
+        base_action.harden({"name": "x", "lockdown": "hardend"}, {})
+
+
+def test_no_lockdown_asks_for_nothing() -> None:
+    assert base_action.harden({"name": "x"}, {"site": {"profile": "hardened"}}) == {"name": "x"}
