@@ -30,6 +30,16 @@ options:
     description: The versions by appliance and kind, as the module M(strata.fleet.store) returns them.
     type: dict
     required: true
+  files:
+    description:
+      - The files of the config layer by appliance, as the module M(strata.fleet.appliance) returns them with
+        O(strata.fleet.appliance#module:render_only=true). Without them, no config is judged.
+    type: dict
+    default: {}
+  signers:
+    description: Names of those whose signatures count. By default all whose keys are in the store.
+    type: list
+    elements: str
   repair:
     description:
       - Appliances whose instance was looked into by a person. What somebody did to it is no reason any more to refuse
@@ -100,6 +110,8 @@ SPEC = {
     "lockdown": {"type": "dict", "required": True},
     "appliances": {"type": "list", "elements": "dict", "required": True},
     "layers": {"type": "dict", "required": True},
+    "files": {"type": "dict", "default": {}},
+    "signers": {"type": "list", "elements": "str"},
     "repair": {"type": "list", "elements": "str", "default": []},
 }
 SHOWN = (model.FAIL, model.UNKNOWN, model.EXPIRED, model.WAIVED)
@@ -118,11 +130,11 @@ def work(params: dict[str, t.Any], check_mode: bool) -> runner.Result:
             f"The store {store} does not have what {', '.join(undecided)} would run: stage it first"
         )
     instances = {body["name"]: body for body in have.read_bodies(options.engine_of(params))}
-    library = admission.Library(store, lockdown["today"], write=not check_mode)
+    library = admission.Library(store, lockdown["today"], params["signers"], write=not check_mode)
     place = {"store": str(store), "pool": params["pool"]}
     facts = [
         admission.gather(library, item, params["layers"][name], instances.get(name), place)
-        for name, item in items.items()
+        for name, item in add_files(items, params["files"]).items()
         if name not in undecided
     ]
     ruling = admission.rule_on(facts, lockdown, params["repair"])
@@ -131,6 +143,11 @@ def work(params: dict[str, t.Any], check_mode: bool) -> runner.Result:
     counts = collections.Counter(verdict.status for verdict in ruling.verdicts)
     shown = [verdict.to_data() for verdict in ruling.verdicts if verdict.status in SHOWN]
     return runner.Result(facts={"verdicts": shown, "counts": dict(counts), "undecided": undecided})
+
+
+def add_files(items: t.Mapping[str, dict[str, t.Any]], files: t.Mapping[str, t.Any]) -> dict[str, dict[str, t.Any]]:
+    """Return the appliances with the files of their config, where these are known."""
+    return {name: {**item, "files": files[name]} if name in files else item for name, item in items.items()}
 
 
 def main() -> None:

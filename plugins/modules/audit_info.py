@@ -24,6 +24,10 @@ options:
     description: The node's name in the inventory.
     type: str
     required: true
+  signers:
+    description: Names of those whose signatures count. By default all whose keys are in the store.
+    type: list
+    elements: str
   content:
     description:
       - Read every file in the store again and compare it with its checksum, which takes a few seconds for each GiB.
@@ -113,6 +117,7 @@ SPEC = {
     **options.NODE_OPTIONS,
     "lockdown": {"type": "dict", "required": True},
     "node": {"type": "str", "required": True},
+    "signers": {"type": "list", "elements": "str"},
     "content": {"type": "bool", "default": False},
 }
 
@@ -130,6 +135,7 @@ def work(params: dict[str, t.Any], check_mode: bool) -> runner.Result:
             params["node"],
             params["socket"],
             lockdown,
+            signers=params["signers"],
             read_content=params["content"],
             write=not check_mode and store.is_dir(),
         )

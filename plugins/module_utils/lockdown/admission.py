@@ -8,9 +8,16 @@ from __future__ import annotations
 import typing as t
 from pathlib import Path
 
+from ansible_collections.strata.fleet.plugins.module_utils import want
 from ansible_collections.strata.fleet.plugins.module_utils.errors import ContentError, StrataError
-from ansible_collections.strata.fleet.plugins.module_utils.lockdown import catalogue, facts_cache, judging, model
-from ansible_collections.strata.fleet.plugins.module_utils.lockdown.model import APP, BASE, Data, Facts, Verdict
+from ansible_collections.strata.fleet.plugins.module_utils.lockdown import (
+    catalogue,
+    facts_cache,
+    judging,
+    model,
+    tree_facts,
+)
+from ansible_collections.strata.fleet.plugins.module_utils.lockdown.model import APP, BASE, CONFIG, Data, Facts, Verdict
 from ansible_collections.strata.fleet.plugins.module_utils.ostree import Repo
 
 # What only somebody's hand can have done to an instance: a change would wipe the traces away.
@@ -37,10 +44,15 @@ def is_staged(repo: Repo, layers: Layers) -> bool:
 
 
 class Library:
-    """What is known of the versions in a node's store, each read once. ``write``: keep it for the next time."""
+    """What is known of the versions in a node's store, each read once.
 
-    def __init__(self, store: Path, today: str, *, write: bool) -> None:
+    ``signers`` are the names of those who are trusted now (None: all whose keys the store has). ``write``: keep what is
+    read of files for the next time.
+    """
+
+    def __init__(self, store: Path, today: str, signers: t.Collection[str] | None = None, *, write: bool) -> None:
         self._store = store
+        self._signers = signers
         self._repo = Repo(str(store / "repo"))
         self._today = today
         self._write = write
@@ -54,7 +66,9 @@ class Library:
     def _manifest(self, commit: str) -> Data:
         if commit not in self._manifests:
             manifest = self._repo.manifest(commit)
-            self._manifests[commit] = facts_cache.manifest_facts(self._repo, commit, manifest, self._today)
+            self._manifests[commit] = facts_cache.manifest_facts(
+                self._repo, commit, manifest, self._today, self._signers
+            )
         return self._manifests[commit]
 
     def trees(self, manifests: t.Mapping[str, Data]) -> facts_cache.Trees:
@@ -64,18 +78,27 @@ class Library:
             self._trees[commits] = facts_cache.layer_facts(self._store, manifests, write=self._write)
         return self._trees[commits]
 
+    def planned_config(self, files: t.Iterable[Data], manifests: t.Mapping[str, Data]) -> tree_facts.Found:
+        """Return the facts of a config layer yet to be written; ``files`` are as the module appliance has them."""
+        base = self._store / "layers" / str(manifests[BASE]["commit"])
+        return facts_cache.planned_config_facts([want.build_file(file) for file in files], base, self.trees(manifests))
+
 
 def gather(library: Library, item: Data, layers: Layers, instance: Data | None, place: Data) -> Facts:
-    """Return what is known of an appliance before it is mapped. ``item`` is as the module fleet describes it.
+    """Return what is known of an appliance before it is mapped.
 
-    ``layers`` are its base and app, ``instance`` is what the engine has under its name, ``place`` store and pool.
+    ``item`` is as the module fleet describes it, with ``files`` where its config is rendered. ``layers`` are its base
+    and app, ``instance`` is what the engine has under its name, ``place`` store and pool.
     """
     manifests = library.manifests(layers)
+    trees = library.trees(manifests)
+    if "files" in item:
+        trees = {**trees, CONFIG: library.planned_config(item["files"], manifests)}
     return Facts(
         item["name"],
         node=place,
         manifests=manifests,
-        trees=library.trees(manifests),
+        trees=trees,
         wanted=item,
         instance=instance,
     )

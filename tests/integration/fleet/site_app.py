@@ -6,6 +6,8 @@ import random
 import typing as t
 from pathlib import Path
 
+from ansible_collections.strata.fleet.plugins.module_utils import firewall, sandbox
+
 PORT = 8080
 WWW_DATA = 33  # the account of that name in every Debian base
 MIB = 2**20
@@ -89,6 +91,8 @@ def write_tree(root: Path, name: str, version: str, ballast: int, server: str = 
     _write(usr / "lib/site/serve", server)
     _write(usr / "lib/site/version", f"version {version}\n")
     _write(usr / "lib/systemd/system/site.service", UNIT)
+    _write(usr.parent / sandbox.path_of("site.service"), sandbox.render(sandbox.MODERATE))
+    _write(etc.parent / firewall.ports_file(name), firewall.render_ports([{"port": PORT}]))
     wants = etc / "systemd/system/multi-user.target.wants"
     wants.mkdir(parents=True)
     (wants / "site.service").symlink_to("/usr/lib/systemd/system/site.service")

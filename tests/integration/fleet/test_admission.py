@@ -1,0 +1,142 @@
+"""What the policy does not allow is refused by name before it is mapped, by deploy and by patch alike."""
+
+from __future__ import annotations
+
+import datetime as dt
+import typing as t
+
+import pytest
+from ansible_collections.strata.fleet.plugins.module_utils.depots import fingerprint_of
+from ansible_collections.strata.fleet.tests.integration.fleet.attacks import ATTACKS, plant_setuid
+from ansible_collections.strata.fleet.tests.integration.fleet.fleet import Fleet, instance, page, picture
+from ansible_collections.strata.fleet.tests.integration.fleet.test_refusals import mapped
+from ansible_collections.strata.fleet.tests.integration.tools import Node
+
+Nodes = list[Node]
+TODAY = dt.datetime.now(dt.UTC).date()
+SITE = {
+    "profile": "hardened",
+    "mode": "enforce",
+    "owner": "IT security",
+    "actions": {"medium": "refuse"},
+    "rules": {
+        "allowed-bases": ["debian-13*"],
+        "allowed-os": ["debian 13"],
+        "allowed-ports": ["80/tcp", "1024-65535/tcp"],
+    },
+}
+
+
+def policy(**rules: t.Any) -> dict[str, t.Any]:
+    """Return the site's policy with more rules."""
+    return {"site": {**SITE, "rules": {**SITE["rules"], **rules}}}
+
+
+def waive(fleet: Fleet, rule: str, subject: str, days: int) -> None:
+    """Waive a rule for a subject until some days from now."""
+    fleet.variables["lockdown_waivers"] = [
+        {
+            "control": rule,
+            "subject": subject,
+            "reason": "The vendor works on it.",
+            "owner": "Example",
+            "approver": "IT security",
+            "expires": str(TODAY + dt.timedelta(days)),
+        }
+    ]
+
+
+@pytest.fixture
+def fleet(fleet: Fleet) -> Fleet:
+    """A fleet under the site's policy."""
+    fleet.variables["lockdown_policies"] = policy()
+    return fleet
+
+
+def test_every_attack_is_refused_by_its_rule(fleet: Fleet, ready: Nodes) -> None:
+    node = ready[0]
+    good = fleet.want("good", node)
+    fleet.deploy()
+    shown = mapped(picture(node))
+    for name, attack in ATTACKS.items():
+        fleet.depot.publish_app(name, plant=attack.plant, **attack.manifest)
+        fleet.want(name, node, app=name)
+    fleet.depot.publish_base("alpine-3", os={"id": "alpine", "version_id": "3"}, abi="debian-13")
+    fleet.depot.publish_base("debian-13-old", built=f"{TODAY - dt.timedelta(400)}T00:00:00Z")
+    fleet.want("strangebase", node, base="alpine-3")
+    fleet.want("oldbase", node, base="debian-13-old")
+    expected = {name: attack.rule for name, attack in ATTACKS.items()}
+    expected |= {"strangebase": "allowed-os", "oldbase": "base-age"}
+    ran = fleet.refuse(*(f"rule {rule} of policy site" for rule in expected.values()))
+    said = " ".join(ran.output.split())
+    for name, attack in ATTACKS.items():
+        sentences = [each for each in said.split("Appliance it-") if each.startswith(f"{name}: ")]
+        assert any(attack.named in each and f"rule {attack.rule} of" in each for each in sentences), (name, sentences)
+    assert "Appliance it-good" not in said
+    after = mapped(picture(node))
+    assert after["instances"] == shown["instances"]
+    assert "starts 1" in page(node, good)
+
+
+def test_a_waiver_admits_until_its_day_is_over(fleet: Fleet, ready: Nodes) -> None:
+    node = ready[0]
+    fleet.depot.publish_app("waived", plant=plant_setuid)
+    name = fleet.want("waived", node, app="waived")
+    waive(fleet, "setuid-files", "app/waived", -1)
+    yesterday = TODAY - dt.timedelta(1)
+    fleet.refuse(f"Its waiver expired on {yesterday}", "/usr/bin/become-root")
+    waive(fleet, "setuid-files", "app/waived", 0)
+    fleet.deploy(changed=True)
+    assert "starts 1" in page(node, name)
+
+
+def test_keys_that_a_policy_revokes_or_does_not_name(fleet: Fleet, ready: Nodes) -> None:
+    node = ready[0]
+    fleet.want("any", node)
+    key = fingerprint_of(fleet.depot.site.public)
+    fleet.variables["lockdown_policies"] = policy(**{"revoked-keys": [key], "app-signers": ["vendor"]})
+    fleet.refuse("rule revoked-keys of policy site", key, "rule app-signers of policy site allows vendor")
+    fleet.variables["lockdown_policies"] = policy(**{"countersigned-apps": ["maker"]})
+    fleet.refuse("rule countersigned-apps of policy site")
+
+
+def test_a_patch_to_what_is_not_allowed_leaves_everything_as_it_runs(fleet: Fleet, ready: Nodes) -> None:
+    node = ready[0]
+    fleet.depot.publish_app("patched")
+    name = fleet.want("patched", node, app="patched")
+    fleet.deploy()
+    shown = picture(node)["instances"]
+    fleet.depot.publish_app("patched", "2-1", plant=plant_setuid)
+    fleet.refuse("Appliance it-patched: /usr/bin/become-root is", "rule setuid-files", playbook="patch")
+    assert picture(node)["instances"] == shown
+    assert "version 1-1" in page(node, name)
+
+
+def test_what_somebody_did_by_hand_stops_the_next_change_until_a_person_looked(fleet: Fleet, ready: Nodes) -> None:
+    node = ready[0]
+    name = fleet.want("touched", node)
+    fleet.deploy()
+    node.run(f"incus config device add --project strata {name} peek disk source=/etc path=/mnt/peek")
+    fleet.want("touched", node, memory="96MiB")
+    fleet.refuse(f"Appliance {name}: peek is the node's /etc", "rule host-paths", "deploy_repair")
+    assert "peek" in instance(node, name)["devices"]
+    fleet.deploy("-e", f'{{"deploy_repair": ["{name}"]}}')
+    assert "peek" not in instance(node, name)["devices"]
+
+
+def test_a_policy_that_is_only_audited_refuses_nothing(fleet: Fleet, ready: Nodes) -> None:
+    fleet.variables["lockdown_policies"]["site"]["mode"] = "audit"
+    fleet.depot.publish_app("audited", plant=plant_setuid)
+    fleet.want("audited", ready[0], app="audited")
+    fleet.deploy(changed=True)
+
+
+def test_a_policy_that_makes_no_sense_is_refused_first(fleet: Fleet, ready: Nodes) -> None:
+    node = ready[0]
+    fleet.want("any", node, publish=[{"listen": 8081, "port": 8080}])
+    shown = picture(node)
+    fleet.variables["lockdown_policies"] = {"site": {"rules": {"setuid-file": []}}}
+    fleet.refuse("policy site: rules.setuid-file is not a rule (did you mean setuid-files?)")
+    fleet.variables["lockdown_policies"] = {"site": {**SITE, "rules": {"published-ports": ["443/tcp"]}}}
+    fleet.refuse("it-any", "8081", "published-ports")
+    assert picture(node) == shown
