@@ -18,7 +18,7 @@ Rules = t.Mapping[str, t.Any]
 Stanza = t.Mapping[str, str]
 
 # Raised when the same rules give something else than before.
-RECIPE = 2
+RECIPE = 3
 NOLOGIN = "/usr/sbin/nologin"
 # Shells with which nobody can work.
 NO_SHELLS = (NOLOGIN, "/sbin/nologin", "/bin/false", "/usr/bin/false", "/bin/sync", "/usr/bin/sync")
@@ -42,6 +42,8 @@ LOGIN_DEFINITIONS = "etc/login.defs"
 OWN_SYSCTLS = re.compile(
     r"net\..+|fs\.mqueue\..+|kernel\.(domainname|hostname|sem|shm(all|max|mni|_rmid_forced)|msg(max|mnb|mni))"
 )
+# When one of these changes, the kernel sets others anew, such as accept_redirects: they come first.
+FORWARDING = re.compile(r"net\.(ipv4\.ip_forward|ipv[46]\.conf\..+\.(mc_)?forwarding)")
 # The kernel keeps these for each interface as well, and an interface made before does not follow.
 OF_ALL_INTERFACES = re.compile(r"net\.(ipv4|ipv6)\.conf\.all\..+")
 
@@ -74,7 +76,8 @@ def files(rules: Rules) -> dict[str, str]:
 
 def render_sysctls(values: t.Mapping[str, t.Any]) -> str:
     """Return sysctl.d(5) lines: those that an appliance has of its own first, with each of its interfaces."""
-    own = {key: str(value) for key, value in sorted(values.items()) if OWN_SYSCTLS.fullmatch(key)}
+    order = sorted(values.items(), key=lambda each: (not FORWARDING.fullmatch(each[0]), each[0]))
+    own = {key: str(value) for key, value in order if OWN_SYSCTLS.fullmatch(key)}
     for key, value in list(own.items()):
         if OF_ALL_INTERFACES.fullmatch(key):
             own.setdefault(key.replace(".all.", ".default."), value)

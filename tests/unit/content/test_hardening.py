@@ -162,6 +162,11 @@ def test_sysctls_of_the_appliance_come_first_and_reach_every_interface() -> None
     ]
 
 
+def test_forwarding_comes_first_because_the_kernel_sets_others_with_it() -> None:
+    text = hardening.render_sysctls({"net.ipv4.conf.all.accept_redirects": 0, "net.ipv4.ip_forward": 0})
+    assert text.startswith("net.ipv4.ip_forward = 0\nnet.ipv4.conf.all.accept_redirects = 0\n")
+
+
 def test_journald_is_sorted_after_debian_s_own() -> None:
     (path,) = hardening.files({"journald": {"Storage": "persistent", "ForwardToSyslog": "no"}})
     assert pathlib.PurePath(path).name > "syslog.conf"
