@@ -8,7 +8,7 @@ import typing as t
 from pathlib import Path
 
 import pytest
-from ansible_collections.strata.fleet.plugins.module_utils import judge_options, judge_trees, judges
+from ansible_collections.strata.fleet.plugins.module_utils import command, judge_options, judge_trees, judges
 from ansible_collections.strata.fleet.plugins.module_utils.errors import BadInput, CommandError, ContentError
 from ansible_collections.strata.fleet.plugins.module_utils.judge_trees import Tree
 
@@ -144,7 +144,7 @@ class FakeOscap:
 
 
 def look(monkeypatch: pytest.MonkeyPatch, folder: Path, fake: FakeOscap) -> None:
-    monkeypatch.setattr(judges.command, "run", fake)
+    monkeypatch.setattr(command, "run", fake)
     judges.look(Tree(folder, DEBIAN_13, []), folder)
 
 
