@@ -306,11 +306,27 @@ def locked(path: str) -> t.Iterator[None]:
     folder = Path(path)
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     with (folder / "lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise Conflict(
-                f"Another run is changing this node's appliances ({folder}/lock is held): "
-                "wait until it is done and run again"
-            ) from error
+        _take(lock.fileno(), fcntl.LOCK_EX, folder)
         yield
+
+
+@contextlib.contextmanager
+def unchanged(path: str) -> t.Iterator[None]:
+    """Have no run change the node, and change nothing oneself. Raises Conflict while another run has it."""
+    folder = Path(path)
+    if not (folder / "lock").exists():  # no run has been here yet
+        yield
+        return
+    with (folder / "lock").open("rb") as lock:
+        _take(lock.fileno(), fcntl.LOCK_SH, folder)
+        yield
+
+
+def _take(lock: int, kind: int, folder: Path) -> None:
+    try:
+        fcntl.flock(lock, kind | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        raise Conflict(
+            f"Another run is changing this node's appliances ({folder}/lock is held): "
+            "wait until it is done and run again"
+        ) from error

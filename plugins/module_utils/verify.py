@@ -67,10 +67,15 @@ def server_pid(engine: Engine) -> int:
     return int(engine.server()["environment"]["server_pid"])
 
 
-def verify(node: Node, *, read_content: bool) -> Report:
-    """Look at everything. Without ``read_content`` the versions in the store are not read again."""
-    bodies = sorted(node.engine.instances(with_state=True), key=lambda body: str(body["name"]))
+def verify(node: Node, *, read_content: bool, bodies: t.Sequence[Body] | None = None) -> Report:
+    """Look at everything. Without ``read_content`` the versions in the store are not read again.
+
+    ``bodies`` are the instances with their state; without them the engine is asked.
+    """
+    found = node.engine.instances(with_state=True) if bodies is None else bodies
+    bodies = sorted(found, key=lambda body: str(body["name"]))
     repo = Repo(str(node.store / "repo"))
+    volumes = _read_volumes(repo, bodies)
     findings = _store_findings(node, repo, bodies) if read_content and repo.exists() else []
     unchecked = []
     key = config_layer.read_key(node.store)
@@ -79,9 +84,8 @@ def verify(node: Node, *, read_content: bool) -> Report:
             unchecked.append(f"{body['name']}: the engine cannot read it just now (it may be going away)")
             continue
         composition = composition_of(body["config"])
-        manifest = repo.manifest(composition.app.commit) if composition and _has(repo, composition.app.commit) else None
-        volumes = {volume["name"]: volume["path"] for volume in manifest["volumes"]} if manifest else None
-        findings += drift.find_drift(body, str(node.store), node.pool, volumes)
+        declared = volumes.get(composition.app.commit) if composition else None
+        findings += drift.find_drift(body, str(node.store), node.pool, declared)
         if composition:
             findings += _config_findings(node.store, body["name"], composition, key)
             findings += _mount_findings(node, body, composition)
@@ -92,8 +96,12 @@ def verify(node: Node, *, read_content: bool) -> Report:
     return Report(findings, unchecked, [body["name"] for body in bodies])
 
 
-def _has(repo: Repo, commit: str) -> bool:
-    return repo.exists() and repo.has_commit(commit)
+def _read_volumes(repo: Repo, bodies: t.Iterable[Body]) -> dict[str, dict[str, str]]:
+    """Return the paths by name of the state volumes that apps declare, by their commits as far as the store has them."""
+    compositions = (composition_of(body["config"] or {}) for body in bodies)
+    commits = {composition.app.commit for composition in compositions if composition}
+    known = [commit for commit in commits if repo.exists() and repo.has_commit(commit)]
+    return {commit: {each["name"]: each["path"] for each in repo.manifest(commit)["volumes"]} for commit in known}
 
 
 def _store_findings(node: Node, repo: Repo, bodies: t.Sequence[Body]) -> list[Finding]:

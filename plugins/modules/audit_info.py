@@ -13,7 +13,7 @@ description:
   - Decides every rule of the policies that are in effect for the node and for each of its appliances.
   - What versions and their files decide is read once for each digest and kept (C(<store_path>/facts), outside of check
     mode). What the engine decides comes from one query. What runs is looked at from the node, through C(/proc) and the
-    node's C(nft); nothing logs in to an appliance, and nothing in it is asked.
+    network of each appliance; nothing logs in to an appliance, and nothing in it is asked.
   - Changes nothing else. No other run can change the node's appliances in the meantime.
 options:
   lockdown:
@@ -31,14 +31,13 @@ options:
   content:
     description:
       - Read every file in the store again and compare it with its checksum, which takes a few seconds for each GiB.
-      - Otherwise a layer's files are told by their times alone, which whoever changes one can set back.
+      - Otherwise links, modes, owners and times of what is mapped are compared, and a time can be set back.
+      - The reason of C(content-intact) says which it was.
     type: bool
     default: false
 extends_documentation_fragment:
   - strata.fleet.node
   - strata.fleet.node.read_only
-requirements:
-  - nft and nsenter on the node, for what its appliances have loaded and in effect
 seealso:
   - module: strata.fleet.audit
   - module: strata.fleet.lockdown
@@ -104,14 +103,13 @@ content:
   type: bool
 """
 
-import contextlib
 import typing as t
 from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.strata.fleet.plugins.module_utils import options, runner, verify
 from ansible_collections.strata.fleet.plugins.module_utils.lockdown import admission, auditing
-from ansible_collections.strata.fleet.plugins.module_utils.store import locked
+from ansible_collections.strata.fleet.plugins.module_utils.store import unchanged
 
 SPEC = {
     **options.NODE_OPTIONS,
@@ -128,8 +126,8 @@ def work(params: dict[str, t.Any], check_mode: bool) -> runner.Result:
     admission.require(lockdown)
     engine = options.engine_of(params)
     node = verify.Node(engine, Path(params["socket"]).parent, verify.server_pid(engine), store, params["pool"])
-    # A run in the middle would look like somebody's tampering. Without a store there is nothing to hold.
-    with locked(str(store)) if store.is_dir() else contextlib.nullcontext():
+    # A run in the middle would look like somebody's tampering.
+    with unchanged(str(store)):
         report = auditing.audit(
             node,
             params["node"],

@@ -6,13 +6,11 @@
 from __future__ import annotations
 
 import dataclasses
-import os
-import stat
 import typing as t
 from pathlib import Path
 
 from ansible_collections.strata.fleet.plugins.module_utils import drift, verify
-from ansible_collections.strata.fleet.plugins.module_utils.errors import StrataError
+from ansible_collections.strata.fleet.plugins.module_utils.errors import CommandError, StrataError
 from ansible_collections.strata.fleet.plugins.module_utils.findings import LAYER, STORE, Finding, cut
 from ansible_collections.strata.fleet.plugins.module_utils.instance import composition_of
 from ansible_collections.strata.fleet.plugins.module_utils.lockdown import (
@@ -20,6 +18,7 @@ from ansible_collections.strata.fleet.plugins.module_utils.lockdown import (
     catalogue,
     facts_cache,
     judging,
+    layer_marks,
     live_facts,
     model,
     node_facts,
@@ -32,6 +31,12 @@ FOR_APPLIANCES = (model.MANIFEST, model.TREE, model.ENGINE, model.LIVE)
 # Of the rules that the engine decides, these are about the node; so are all that the host decides.
 ABOUT_THE_NODE = ("engine-listening", "restricted-project", "unknown-instances")
 REPLACE = "find out who did it, then verify the node (playbooks/verify.yml), which reads everything again"
+# How it is known that content is intact.
+READ_AGAIN = "every file in the store was read again and compared with its checksum"
+LOOKED_AT = (
+    "keys, devices, mounts, root and config were compared, and of the layers links, modes, owners and times; the bytes of "
+    "their files were not read again"
+)
 
 Body = t.Mapping[str, t.Any]
 
@@ -60,12 +65,13 @@ def audit(
     """Judge the node of this name in the inventory, and all its appliances. ``socket`` is the engine's.
 
     ``signers`` are the names of those who are trusted now (None: all whose keys the store has).
-    With ``read_content`` every file of the store is read again; else a layer's files are told by their times alone.
+    With ``read_content`` every file of the store is read again; else only marks that a change leaves are looked for.
     Without ``write``, facts of versions are not kept for the next time.
     """
-    bodies = [body for body in node.engine.instances(with_state=True) if body["status"] != verify.UNREADABLE]
+    every = node.engine.instances(with_state=True)
+    bodies = [body for body in every if body["status"] != verify.UNREADABLE]
     here = node_facts.read(node.engine, bodies, node_facts.Here(str(node.store), node.pool, socket))
-    verified = verify.verify(node, read_content=read_content)
+    verified = verify.verify(node, read_content=read_content, bodies=every)
     report = Report(unchecked=verified.unchecked)
     _judge_node(report, name, here, lockdown)
     ours = {str(body["name"]): (body, own) for body in bodies if (own := composition_of(body["config"]))}
@@ -74,7 +80,7 @@ def audit(
         for each, (body, own) in ours.items()
     }
     live = live_facts.read(running, _what_to_ask(lockdown))
-    touched = {} if read_content else find_touched(node.store, [own for _body, own in ours.values()])
+    touched = {} if read_content else find_touched(node.store, [own for _body, own in ours.values()], write=write)
     library = admission.Library(node.store, lockdown["today"], signers, write=write)
     for each, (body, own) in sorted(ours.items()):
         report.appliances.append(describe(body, own))
@@ -88,9 +94,15 @@ def audit(
         for manifest in (facts.manifests or {}).values():
             report.layers.setdefault(manifest["commit"], _describe_layer(manifest))
         asked = [rule for rule in catalogue.decided_at(*FOR_APPLIANCES) if rule.name not in ABOUT_THE_NODE]
-        report.verdicts += judging.judge(facts, asked, court)
+        report.verdicts += [_say_how(each, read_content) for each in judging.judge(facts, asked, court)]
     report.rules = len({verdict.rule for verdict in report.verdicts})
     return report
+
+
+def _say_how(verdict: Verdict, read_content: bool) -> Verdict:
+    if verdict.rule != "content-intact" or verdict.status != model.PASS:
+        return verdict
+    return verdict._replace(reason=READ_AGAIN if read_content else LOOKED_AT)
 
 
 def _judge_node(report: Report, name: str, here: Data, lockdown: Data) -> None:
@@ -145,22 +157,28 @@ def find_drift(findings: t.Iterable[Finding], name: str, own: Composition) -> li
     ]
 
 
-def find_touched(store: Path, compositions: t.Iterable[Composition]) -> dict[str, list[Finding]]:
-    """Return, by commit, the files of layers that somebody wrote since they were checked out, as their times tell.
+def find_touched(store: Path, compositions: t.Iterable[Composition], *, write: bool) -> dict[str, list[Finding]]:
+    """Return, by commit, what of the mapped layers shows that it is not as it was signed, without reading it again."""
+    layers = {
+        layer.commit: f"{kind}/{layer.name}/{layer.version}"
+        for own in compositions
+        for kind, layer in zip(KINDS, own[:2], strict=True)
+    }
+    return {commit: cut(_find_touched(store, commit, name, write=write)) for commit, name in layers.items()}
 
-    OSTree gives every file that has content the time 0. Whoever sets the time back is found by reading the content.
-    """
-    layers = {layer.commit: layer for own in compositions for layer in own[:2]}
-    return {commit: cut(_find_touched(store / "layers" / commit)) for commit in layers}
 
-
-def _find_touched(top: Path) -> t.Iterator[Finding]:
-    for folder, _folders, names in os.walk(top):
-        for name in names:
-            path = Path(folder, name)
-            state = path.lstat()
-            if stat.S_ISREG(state.st_mode) and state.st_size and state.st_mtime_ns:
-                yield Finding("", LAYER, f"{top.name[:12]}:/{path.relative_to(top)}", "it was written to", REPLACE)
+def _find_touched(store: Path, commit: str, name: str, *, write: bool) -> t.Iterator[Finding]:
+    folder = store / "layers" / commit
+    if not folder.is_dir():
+        yield Finding("", LAYER, name, f"{folder} was removed", REPLACE)
+        return
+    try:
+        entries = layer_marks.read_entries(store, commit, write=write)
+    except CommandError as error:
+        yield Finding("", STORE, name, f"it cannot be read ({error.message})", REPLACE)
+        return
+    for path, what in layer_marks.find_faults(store / "repo", folder, entries):
+        yield Finding("", LAYER, f"{name}:{path}", f"it {what}", REPLACE)
 
 
 def describe(body: Body, own: Composition) -> dict[str, t.Any]:
