@@ -97,7 +97,7 @@ def verify(node: Node, *, read_content: bool, bodies: t.Sequence[Body] | None = 
 
 
 def _read_volumes(repo: Repo, bodies: t.Iterable[Body]) -> dict[str, dict[str, str]]:
-    """Return the paths by name of the state volumes that apps declare, by their commits as far as the store has them."""
+    """Return the paths by name of the state volumes that apps declare, by the commits that the store has."""
     compositions = (composition_of(body["config"] or {}) for body in bodies)
     commits = {composition.app.commit for composition in compositions if composition}
     known = [commit for commit in commits if repo.exists() and repo.has_commit(commit)]

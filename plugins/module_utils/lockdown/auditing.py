@@ -34,8 +34,8 @@ REPLACE = "find out who did it, then verify the node (playbooks/verify.yml), whi
 # How it is known that content is intact.
 READ_AGAIN = "every file in the store was read again and compared with its checksum"
 LOOKED_AT = (
-    "keys, devices, mounts, root and config were compared, and of the layers links, modes, owners and times; the bytes of "
-    "their files were not read again"
+    "keys, devices, mounts, root and config were compared, and of the layers links, modes, owners and times; "
+    "the bytes of their files were not read again"
 )
 
 Body = t.Mapping[str, t.Any]

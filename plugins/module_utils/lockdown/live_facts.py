@@ -91,7 +91,7 @@ def read_one(
         "sockets": _or_why(lambda: read_sockets(pid, own)),
         "processes": _or_why(lambda: read_processes(own, outside)),
         "map": _or_why(lambda: parse_map((PROC / str(pid) / "uid_map").read_text())),
-        "units": _or_why(lambda: live_units.read_units(pid, declared)),
+        "units": _or_why(lambda: live_units.read_units(f"{PROC}/{pid}/root", declared)),
         **_inside(pid, ask),
     }
 

@@ -57,9 +57,12 @@ def is_generated(path: str, declared: Declared) -> bool:
     return bool(LINKS.fullmatch(path)) or ("/" not in path and name not in declared.units)
 
 
-def read_units(pid: int, declared: Declared) -> list[str]:
-    """Return the paths of units that nobody declared, as the appliance has them. Its own links are not followed."""
-    systemd = _open(f"/proc/{pid}/root", "run", "systemd")
+def read_units(root: str, declared: Declared) -> list[str]:
+    """Return the paths of units that nobody declared, as the appliance has them. Its own links are not followed.
+
+    ``root`` is its root as the node sees it. Raises OSError where /run/systemd is not there, or is no folder.
+    """
+    systemd = _open(root, "run", "systemd")
     try:
         found = [f"/run/systemd/{name}/{path}" for name in FOLDERS for path in _list(systemd, name)]
         for name in GENERATED:
