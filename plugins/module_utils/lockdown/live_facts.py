@@ -14,6 +14,7 @@ import ctypes
 import ipaddress
 import os
 import re
+import struct
 import sys
 import time
 import typing as t
@@ -89,7 +90,7 @@ def read_one(
     return {
         "stopped": False,
         "sockets": _or_why(lambda: read_sockets(pid, own)),
-        "processes": _or_why(lambda: read_processes(own, outside)),
+        "processes": _or_why(lambda: read_processes(pid, own, outside)),
         "map": _or_why(lambda: parse_map((PROC / str(pid) / "uid_map").read_text())),
         "units": _or_why(lambda: live_units.read_units(f"{PROC}/{pid}/root", declared)),
         **_inside(pid, ask),
@@ -103,6 +104,9 @@ def _or_why(reading: t.Callable[[], t.Any]) -> t.Any:
         return {"unknown": GONE}
     except OSError as error:
         return {"unknown": f"the kernel does not say it: {error.strerror or error}"}
+    except (ValueError, LookupError, struct.error) as error:
+        # Whoever is root inside chooses names and rules: none of them may end the audit of the others.
+        return {"unknown": f"what the kernel says of it cannot be read ({type(error).__name__}: {error})"}
 
 
 def _inside(pid: int, ask: Ask) -> Facts:
@@ -188,8 +192,13 @@ def namespaces_of(pid: int) -> dict[str, str]:
     return {name: link for name, link in links.items() if link}
 
 
-def read_processes(own: t.Sequence[Process], outside: t.Sequence[Facts]) -> list[Facts]:
-    """Return what rules ask of processes. Whatever looks wrong is looked at again: it may have been on its way in."""
+def read_processes(init: int, own: t.Sequence[Process], outside: t.Sequence[Facts]) -> list[Facts]:
+    """Return what rules ask of processes. Whatever looks wrong is looked at again: it may have been on its way in.
+
+    Raises ProcessLookupError where its init is not among them any more.
+    """
+    if not own or own[0].pid != init:
+        raise ProcessLookupError
     found = {process.pid: describe(process, outside) for process in own}
     odd = [process for process in own if found[process.pid]["node"] or found[process.pid]["seccomp"] != FILTERING]
     if odd:
@@ -222,12 +231,15 @@ def describe(process: Process, outside: t.Sequence[Facts]) -> Facts:
 
 
 def read_sockets(init: int, own: t.Sequence[Process]) -> list[Facts]:
-    """Return what waits for others in any network that the appliance's processes have, with whose it is."""
+    """Return what waits for others in any network that the appliance's processes have, with whose it is.
+
+    Raises FileNotFoundError where its init is gone: that nothing is found then does not mean that nothing waits.
+    """
     places: dict[str, int] = {}
     for pid in (init, *(process.pid for process in own)):
         places.setdefault(_link(f"/proc/{pid}/ns/net"), pid)
     places.pop("", None)
-    shown = [pid for pid in places.values() if pid == init or _has_card(pid)]
+    shown = [init, *(pid for pid in places.values() if pid != init and _has_card(pid))]
     found = {inode: each for pid in shown for inode, each in _waiting(pid, TABLES).items()}
     # A name server's answer is awaited for a moment: what is gone at a second look does not wait for others.
     still = {inode for pid in shown for inode in _waiting(pid, TABLES[2:])}
@@ -251,7 +263,7 @@ def _waiting(pid: int, tables: t.Iterable[str]) -> dict[int, Facts]:
     found: dict[int, Facts] = {}
     for table in tables:
         file = Path(f"/proc/{pid}/net/{table}")
-        if file.exists():  # not where the kernel has no IPv6
+        if not table.endswith("6") or file.exists():  # not where the kernel has no IPv6
             found |= parse_sockets(file.read_text(), table[:3])
     return found
 

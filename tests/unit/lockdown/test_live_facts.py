@@ -109,7 +109,19 @@ def test_who_is_gone_meanwhile_is_unknown() -> None:
         {"web1": live_facts.Running(2**22 + 1, ()), "web2": live_facts.Running(0, ())}, live_facts.Ask(True, [])
     )
     assert found["web2"] == {"stopped": True}
-    assert found["web1"]["map"] == found["web1"]["ruleset"] == {"unknown": live_facts.GONE}
+    parts = ("sockets", "processes", "map", "units", "ruleset", "sysctls")
+    gone = {"unknown": live_facts.GONE}
+    assert [found["web1"][part] for part in parts] == [gone] * len(parts)
+
+
+def test_what_cannot_be_read_of_one_does_not_end_the_audit(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail() -> t.NoReturn:
+        raise KeyError(3)
+
+    monkeypatch.setattr(live_facts.nft_dump, "dump", fail)
+    monkeypatch.setattr(live_facts, "enter", lambda _pid: None)
+    found = live_facts.read({"own": live_facts.Running(os.getpid(), ())}, live_facts.Ask(True, []))
+    assert "KeyError" in found["own"]["ruleset"]["unknown"]
 
 
 DECLARED = Declared(b"\0console-getty.service\0shop@\0data.mount\0", frozenset({"console-getty.service"}))
