@@ -10,7 +10,7 @@ import typing as t
 from pathlib import Path
 
 import pytest
-from ansible_collections.strata.fleet.plugins.module_utils.lockdown import live_facts, live_units
+from ansible_collections.strata.fleet.plugins.module_utils.lockdown import live_facts, live_units, nft_dump
 from ansible_collections.strata.fleet.plugins.module_utils.lockdown.live_units import Declared
 
 HEAD = "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode\n"
@@ -118,7 +118,7 @@ def test_what_cannot_be_read_of_one_does_not_end_the_audit(monkeypatch: pytest.M
     def fail() -> t.NoReturn:
         raise KeyError(3)
 
-    monkeypatch.setattr(live_facts.nft_dump, "dump", fail)
+    monkeypatch.setattr(nft_dump, "dump", fail)
     monkeypatch.setattr(live_facts, "enter", lambda _pid: None)
     found = live_facts.read({"own": live_facts.Running(os.getpid(), ())}, live_facts.Ask(True, []))
     assert "KeyError" in found["own"]["ruleset"]["unknown"]
