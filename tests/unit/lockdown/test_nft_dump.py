@@ -119,7 +119,7 @@ def test_a_rule_lets_in_what_nft_says(tmp_path: Path, rule: str) -> None:
 def test_the_filter_of_a_base_opens_what_the_app_declares(tmp_path: Path, ports: list[dict[str, int | str]]) -> None:
     text = firewall.files()[firewall.RULESET].replace(f'include "/{firewall.PORTS}/*.nft"', "")
     own, theirs = load(tmp_path, text + firewall.render_ports(ports))
-    declared = {(each["port"], each.get("protocol", "tcp")) for each in ports}
+    declared = {(int(each["port"]), str(each.get("protocol", "tcp"))) for each in ports}
     assert own == theirs == ruleset.Opening(True, frozenset(declared), ())
 
 
