@@ -11,7 +11,8 @@ import typing as t
 
 from ansible.plugins.action import ActionBase
 from ansible_collections.strata.fleet.plugins.module_utils.errors import StrataError
-from ansible_collections.strata.fleet.plugins.plugin_utils import descriptions
+from ansible_collections.strata.fleet.plugins.plugin_utils import descriptions, policy_site
+from ansible_collections.strata.fleet.plugins.plugin_utils.inventory import Inventory
 
 Data = dict[str, t.Any]
 
@@ -27,9 +28,11 @@ class ActionModule(ActionBase):
         folder = pathlib.Path(self._loader.path_dwim(str(self._task.args.get("folder", ""))))
         try:
             description = descriptions.read(folder / "app.yml", "app")
+            inventory = Inventory(self._loader, task_vars or {})
+            lockdown = policy_site.read_for_depot(inventory, (task_vars or {})["inventory_hostname"])
         except StrataError as error:
             return {"failed": True, "msg": error.message, "error": type(error).__name__, **error.facts}
-        arguments = {**self._task.args, "description": description, "tree": self._send(folder)}
+        arguments = {**self._task.args, "description": description, "tree": self._send(folder), "lockdown": lockdown}
         return t.cast("Data", self._execute_module("strata.fleet.app", module_args=arguments, task_vars=task_vars))
 
     def _send(self, folder: pathlib.Path) -> str:

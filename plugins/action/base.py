@@ -10,7 +10,8 @@ import typing as t
 
 from ansible.plugins.action import ActionBase
 from ansible_collections.strata.fleet.plugins.module_utils.errors import StrataError
-from ansible_collections.strata.fleet.plugins.plugin_utils import descriptions, policies
+from ansible_collections.strata.fleet.plugins.plugin_utils import descriptions, policies, policy_site
+from ansible_collections.strata.fleet.plugins.plugin_utils.inventory import Inventory
 
 Data = dict[str, t.Any]
 
@@ -37,10 +38,13 @@ class ActionModule(ActionBase):
         file = pathlib.Path(self._loader.path_dwim(str(self._task.args.get("file", ""))))
         try:
             description = harden(descriptions.read(file, "base"), self._policies(task_vars or {}))
+            lockdown = policy_site.read_for_depot(
+                Inventory(self._loader, task_vars or {}), (task_vars or {})["inventory_hostname"]
+            )
         except StrataError as error:
             return {"failed": True, "msg": error.message, "error": type(error).__name__, **error.facts}
         init = (descriptions.COLLECTION / "roles/base/files/init").read_text(encoding="utf-8")
-        arguments = {**self._task.args, "description": description, "init": init}
+        arguments = {**self._task.args, "description": description, "init": init, "lockdown": lockdown}
         return t.cast("Data", self._execute_module("strata.fleet.base", module_args=arguments, task_vars=task_vars))
 
     def _policies(self, task_vars: Data) -> Data:

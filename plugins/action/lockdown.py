@@ -5,14 +5,13 @@
 
 from __future__ import annotations
 
-import datetime as dt
 import json
 import typing as t
 from pathlib import Path
 
 from ansible.plugins.action import ActionBase
 from ansible_collections.strata.fleet.plugins.module_utils.errors import BadInput
-from ansible_collections.strata.fleet.plugins.plugin_utils import files, policies
+from ansible_collections.strata.fleet.plugins.plugin_utils import files, policies, policy_site
 from ansible_collections.strata.fleet.plugins.plugin_utils.inventory import Inventory, failures
 from ansible_collections.strata.fleet.plugins.plugin_utils.policy_table import draw, say_findings
 
@@ -22,7 +21,6 @@ SPEC = {
     "show": {"type": "bool", "default": False},
     "path": {"type": "path", "default": ""},
 }
-VARIABLES: t.Mapping[str, t.Any] = {policies.POLICIES: {}, policies.WAIVERS: []}
 
 Data = dict[str, t.Any]
 
@@ -38,8 +36,8 @@ class ActionModule(ActionBase):
         super().run(tmp, task_vars)
         _validation, arguments = self.validate_argument_spec(SPEC)
         with failures():
-            site = read_site(Inventory(self._loader, task_vars or {}))
-            payload = policies.build_payload(site, arguments["today"] or f"{dt.datetime.now(dt.UTC):%Y-%m-%d}")
+            site = policy_site.read_site(Inventory(self._loader, task_vars or {}))
+            payload = policies.build_payload(site, arguments["today"] or policy_site.today())
             if arguments["show"]:
                 self._display.display(draw(payload))
             if arguments["path"]:
@@ -49,34 +47,3 @@ class ActionModule(ActionBase):
                 raise BadInput("\n".join(refused))
         told = [] if arguments["show"] else say_findings(payload)
         return {"changed": False, "lockdown": payload, **({"warnings": told} if told else {})}
-
-
-def read_site(inventory: Inventory) -> policies.Site:
-    """Return what policies are decided from. Raises BadInput where hosts do not agree on what the policies are."""
-    given = read_variables(inventory)
-    names = inventory.members("appliances")
-    return policies.Site(
-        policies=given[policies.POLICIES],
-        waivers=given[policies.WAIVERS],
-        groups=inventory.groups(),
-        appliances={name: inventory.read(name, "appliance_") for name in names},
-        rules=policies.read_catalogue(),
-        profiles=policies.read_profiles(),
-    )
-
-
-def read_variables(inventory: Inventory) -> Data:
-    """Return policies and waivers, which are the same for every host of the inventory."""
-    given: Data = {}
-    for host in inventory.members("all"):
-        own = inventory.read(host, "lockdown_")
-        for name, default in VARIABLES.items():
-            # A day that is written without quotes is a date for YAML.
-            value = json.loads(json.dumps(own.get(name, default), default=str))
-            first, said = given.setdefault(name, (host, value))
-            if value != said:
-                raise BadInput(
-                    f"{name} is not the same for {first} and {host}: define it once, in group all, "
-                    "and have each policy name its groups."
-                )
-    return {name: given[name][1] if name in given else default for name, default in VARIABLES.items()}

@@ -19,6 +19,12 @@ options:
     description: The channel that is to name the version.
     type: str
     default: stable
+  lockdown:
+    description:
+      - The depot's policy, by which a version that is not allowed is refused before it is published. Filled in on the
+        controller, from C(lockdown_policies) and C(lockdown_waivers).
+    type: dict
+    default: {}
   sources:
     description: Where packages come from, instead of the archive in the machine's apt sources.
     type: list

@@ -12,6 +12,7 @@ from ansible_collections.strata.fleet.plugins.module_utils.apt import Source
 BUILD_OPTIONS: t.Mapping[str, t.Mapping[str, t.Any]] = {
     "depot": {"type": "path", "required": True},
     "channel": {"type": "str", "default": "stable"},
+    "lockdown": {"type": "dict", "default": {}},
     "sources": {
         "type": "list",
         "elements": "dict",

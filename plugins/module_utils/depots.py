@@ -54,6 +54,8 @@ class Depot:
         self.gpg_home = self.path / "gnupg"
         self.work = self.path / "work"
         self.public_key_file = self.path / "site.asc"
+        # Called with each draft before it becomes a version, to refuse it.
+        self.gate: t.Callable[[Draft], None] = lambda _draft: None
 
     def gpg(self, *argv: str) -> str:
         return command.run(["gpg", "--homedir", str(self.gpg_home), "--batch", "--quiet", *argv])
@@ -183,6 +185,7 @@ class Depot:
 
         Where a version in use is the same already, the channel names that: content is published once.
         """
+        self.gate(draft)
         content = self.repo.write_tree(draft.tree)
         heads = self.heads(draft.kind, draft.name, draft.channel)
         for commit in heads.values():

@@ -146,6 +146,7 @@ from ansible_collections.strata.fleet.plugins.module_utils import apps, bases, b
 from ansible_collections.strata.fleet.plugins.module_utils.build_options import BUILD_OPTIONS, read_sources
 from ansible_collections.strata.fleet.plugins.module_utils.depots import Depot
 from ansible_collections.strata.fleet.plugins.module_utils.errors import BadInput
+from ansible_collections.strata.fleet.plugins.module_utils.lockdown import publishing
 from ansible_collections.strata.fleet.plugins.module_utils.runner import Result, run
 
 SPEC = {
@@ -172,6 +173,7 @@ def work(params: dict[str, t.Any], check_mode: bool) -> Result:
     if check_mode and not depot.repo.exists():
         return building.not_yet("app", description["name"])
     depot.require()
+    publishing.guard(depot, params["lockdown"])
     name, tree = description["name"], pathlib.Path(params["tree"])
     with depot.locked():
         base = apps.find_base(depot, description, params["base_channel"])

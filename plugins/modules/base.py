@@ -138,6 +138,7 @@ from ansible_collections.strata.fleet.plugins.module_utils import bases, buildin
 from ansible_collections.strata.fleet.plugins.module_utils.build_options import BUILD_OPTIONS, read_sources
 from ansible_collections.strata.fleet.plugins.module_utils.depots import Depot
 from ansible_collections.strata.fleet.plugins.module_utils.errors import BadInput
+from ansible_collections.strata.fleet.plugins.module_utils.lockdown import publishing
 from ansible_collections.strata.fleet.plugins.module_utils.runner import Result, run
 
 SPEC = {
@@ -158,6 +159,7 @@ def work(params: dict[str, t.Any], check_mode: bool) -> Result:
     if check_mode and not depot.repo.exists():
         return building.not_yet("base", description["name"])
     depot.require()
+    publishing.guard(depot, params["lockdown"])
     name = description["name"]
     with depot.locked():
         archive = bases.archive(depot, description, read_sources(params["sources"]))
