@@ -101,6 +101,11 @@ def check_isolated_idmap(facts: Facts, _value: bool) -> t.Iterator[Fault]:
     yield from _must_be(keys, "security.idmap.isolated", "true", "false")
     if keys.get("security.idmap.base"):
         yield Fault("security.idmap.base", repr(keys["security.idmap.base"]), "no place chosen by hand")
+    # Seen on a real node: the engine gave two instances, which were made at once, one map.
+    maps = _node(facts)["idmaps"]
+    own = maps.get(facts.appliance)
+    for other in sorted(name for name, base in maps.items() if own and base == own and name != facts.appliance):
+        yield Fault("volatile.idmap.base", f"that of {other}, too", "a map of its own")
 
 
 def check_no_guest_api(facts: Facts, _value: bool) -> t.Iterator[Fault]:

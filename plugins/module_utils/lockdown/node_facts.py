@@ -85,6 +85,7 @@ def read_engine(engine: Engine, instances: t.Sequence[Body]) -> Facts:
         "networks": {body["name"]: body for body in engine.read("/networks", recursion=1)[0]},
         "acls": {body["name"]: body for body in engine.read("/network-acls", recursion=1)[0]},
         "instances": sorted(str(body["name"]) for body in instances),
+        "idmaps": {str(each["name"]): each["config"].get("volatile.idmap.base", "") for each in instances},
         "strangers": sorted(str(each["name"]) for each in instances if instance.composition_of(each["config"]) is None),
     }
 

@@ -70,6 +70,7 @@ def build_node() -> dict[str, t.Any]:
             "server": {},
             "instances": ["db1", "lab1", "web1"],
             "strangers": [],
+            "idmaps": {"db1": "131072", "web1": "65536"},
             "store": "/store",
             "pool": "strata",
             "limits_enforced": True,
@@ -255,6 +256,11 @@ ON_NODE: list[tuple[str, dict[str, t.Any], list[tuple[str, str]]]] = [
         [("core.https_address", "':8443'")],
     ),
 ]
+
+
+def test_two_appliances_with_one_map_of_ids_are_found() -> None:
+    maps = {"idmaps": {"db1": "65536", "web1": "65536", "lab1": ""}}
+    assert check("isolated-idmap", node=maps) == [("volatile.idmap.base", "that of db1, too")]
 
 
 @pytest.mark.parametrize(("rule", "changes", "found"), ON_NODE)
