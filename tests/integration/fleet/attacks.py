@@ -55,7 +55,7 @@ def plant_writable_unit(tree: Path) -> None:
 
 
 def plant_shadow(tree: Path) -> None:
-    write(tree / "sysext/usr/sbin/nologin", "#!/bin/sh\nexec /bin/sh\n", 0o755)
+    write(tree / "sysext/usr/bin/mount", "#!/bin/sh\nexec /bin/sh\n", 0o755)
 
 
 def plant_open_port(tree: Path) -> None:
@@ -69,7 +69,7 @@ ATTACKS: t.Mapping[str, Attack] = {
     "hash": Attack("password-hashes", "root", plant_hash),
     "root": Attack("extra-root", "toor", plant_root),
     "writable": Attack("world-writable", "anyone.service", plant_writable_unit),
-    "shadow": Attack("shadowed-files", "/usr/sbin/nologin", plant_shadow),
+    "shadow": Attack("shadowed-files", "/usr/bin/mount", plant_shadow),
     "opens": Attack("firewall", "more.nft", plant_open_port),
     "declares": Attack(
         "allowed-ports",

@@ -32,6 +32,13 @@ def policy(**rules: t.Any) -> dict[str, t.Any]:
     return {"site": {**SITE, "rules": {**SITE["rules"], **rules}}}
 
 
+def add_host_path(node: Node, name: str) -> None:
+    """Map a folder of the node into an appliance, as somebody with access to the engine could."""
+    node.run(f"incus stop --project strata {name}")
+    node.run(f"incus config device add --project strata {name} peek disk source=/etc path=/mnt/peek")
+    node.run(f"incus start --project strata {name}")
+
+
 def waive(fleet: Fleet, rule: str, subject: str, days: int) -> None:
     """Waive a rule for a subject until some days from now."""
     fleet.variables["lockdown_waivers"] = [
@@ -61,9 +68,9 @@ def test_every_attack_is_refused_by_its_rule(fleet: Fleet, ready: Nodes) -> None
     for name, attack in ATTACKS.items():
         fleet.depot.publish_app(name, plant=attack.plant, **attack.manifest)
         fleet.want(name, node, app=name)
-    fleet.depot.publish_base("alpine-3", os={"id": "alpine", "version_id": "3"}, abi="debian-13")
+    fleet.depot.publish_base("debian-13-strange", os={"id": "alpine", "version_id": "3"}, abi="debian-13")
     fleet.depot.publish_base("debian-13-old", built=f"{TODAY - dt.timedelta(400)}T00:00:00Z")
-    fleet.want("strangebase", node, base="alpine-3")
+    fleet.want("strangebase", node, base="debian-13-strange")
     fleet.want("oldbase", node, base="debian-13-old")
     expected = {name: attack.rule for name, attack in ATTACKS.items()}
     expected |= {"strangebase": "allowed-os", "oldbase": "base-age"}
@@ -116,7 +123,7 @@ def test_what_somebody_did_by_hand_stops_the_next_change_until_a_person_looked(f
     node = ready[0]
     name = fleet.want("touched", node)
     fleet.deploy()
-    node.run(f"incus config device add --project strata {name} peek disk source=/etc path=/mnt/peek")
+    add_host_path(node, name)
     fleet.want("touched", node, memory="96MiB")
     fleet.refuse(f"Appliance {name}: peek is the node's /etc", "rule host-paths", "deploy_repair")
     assert "peek" in instance(node, name)["devices"]
@@ -129,6 +136,14 @@ def test_a_policy_that_is_only_audited_refuses_nothing(fleet: Fleet, ready: Node
     fleet.depot.publish_app("audited", plant=plant_setuid)
     fleet.want("audited", ready[0], app="audited")
     fleet.deploy(changed=True)
+
+
+def test_a_base_that_no_policy_allows_is_refused_before_anything_is_fetched(fleet: Fleet, ready: Nodes) -> None:
+    node = ready[0]
+    shown = picture(node)
+    fleet.want("any", node, base="alpine-3")
+    fleet.refuse("Appliance it-any asks for base alpine-3 (appliance_base), and rule allowed-bases of policy site")
+    assert picture(node) == shown
 
 
 def test_a_policy_that_makes_no_sense_is_refused_first(fleet: Fleet, ready: Nodes) -> None:
