@@ -14,7 +14,7 @@ from ansible_collections.strata.fleet.tests.integration.tools import Node
 
 Nodes = list[Node]
 TODAY = dt.datetime.now(dt.UTC).date()
-SITE = {
+SITE: dict[str, t.Any] = {
     "profile": "hardened",
     "mode": "enforce",
     "owner": "IT security",

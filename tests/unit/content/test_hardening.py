@@ -217,7 +217,12 @@ def test_the_values_are_part_of_what_makes_a_version() -> None:
 
 
 def test_ports_are_opened_by_protocol() -> None:
-    ports = [{"port": 443}, {"port": 80, "protocol": "tcp"}, {"port": 53, "protocol": "udp"}, {"port": 443}]
+    ports: list[dict[str, object]] = [
+        {"port": 443},
+        {"port": 80, "protocol": "tcp"},
+        {"port": 53, "protocol": "udp"},
+        {"port": 443},
+    ]
     assert firewall.render_ports(ports).splitlines()[1:] == [
         "add element inet strata tcp_ports { 80, 443 }",
         "add element inet strata udp_ports { 53 }",

@@ -13,12 +13,14 @@ from ansible_collections.strata.fleet.plugins.module_utils.lockdown import admis
 RULES = {"setuid-files": [], "allowed-os": ["debian 13"], "base-signers": ["site"], "published-ports": []}
 
 
-def ruled(mode: str = "enforce", waivers: t.Sequence[dict[str, str]] = (), **rules: t.Any) -> dict[str, t.Any]:
+def ruled(
+    mode: str = "enforce", waivers: t.Sequence[dict[str, str]] = (), more: t.Mapping[str, t.Any] | None = None
+) -> dict[str, t.Any]:
     policy = {
         "digest": "d",
         "names": ["site"],
         "mode": mode,
-        "rules": {name: {"value": value, "severity": "high"} for name, value in {**RULES, **rules}.items()},
+        "rules": {name: {"value": value, "severity": "high"} for name, value in {**RULES, **(more or {})}.items()},
         "actions": {"high": "refuse"},
     }
     return {"policy": policy, "waivers": list(waivers), "names": ["depot1"], "today": "2026-11-22"}
@@ -63,4 +65,4 @@ def test_a_waiver_for_the_base_or_the_depot_lets_it_through(tmp_path: Path, subj
 
 def test_a_rule_that_this_version_does_not_know_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ContentError, match="asks for no-such-rule"):
-        gate(tmp_path, ruled(**{"no-such-rule": True})).gate(draft_of(tmp_path))
+        gate(tmp_path, ruled(more={"no-such-rule": True})).gate(draft_of(tmp_path))
