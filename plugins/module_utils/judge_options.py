@@ -35,11 +35,9 @@ def merged(params: t.Mapping[str, t.Any], markers: t.Sequence[str] = ()) -> t.It
         return
     depot = Depot(params["depot"])
     depot.require()
-    with (
-        judge_trees.checked_out(depot, params["refs"]) as (checked_out, packages),
-        judge_trees.merged(checked_out, packages, markers) as tree,
-    ):
-        yield tree
+    with judge_trees.checked_out(depot, params["refs"]) as (checked_out, packages):  # noqa: SIM117  pylint loses track
+        with judge_trees.merged(checked_out, packages, markers) as tree:
+            yield tree
 
 
 def result_file(params: t.Mapping[str, t.Any], word: str) -> pathlib.Path:

@@ -54,9 +54,9 @@ class Policy(t.NamedTuple):
     actions: t.Mapping[str, str]
 
 
-def is_within(policy: Policy, other: Policy) -> bool:
+def is_within(inner: Policy, outer: Policy) -> bool:
     """Whether a policy is the more specific of two: it is for some of the other's hosts, and for nobody else."""
-    return policy.scope < other.scope
+    return inner.scope < outer.scope
 
 
 def fill(policies: t.Sequence[Policy], rules: Rules) -> list[Policy]:

@@ -68,7 +68,7 @@ def opening_rules(opening: Opening, subnet: str) -> list[AclRule]:
     """Return what lets others reach an appliance. One without an address of its own opens its ports for all."""
     ports: dict[str, list[str]] = {}
     for port in sorted(set(opening.ports), key=lambda each: int(each.partition("/")[0])):
-        number, _, protocol = port.partition("/")
+        number, _slash, protocol = port.partition("/")
         ports.setdefault(protocol, []).append(number)
     to = opening.address or subnet
     return [

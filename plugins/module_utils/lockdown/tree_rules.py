@@ -205,7 +205,8 @@ def check_sysctls(facts: Facts, value: t.Mapping[str, str]) -> t.Iterator[Fault]
         path, kind, found = made.get(key) or _by_pattern(made, key)
         if not path and (below.get(key) or _by_pattern(below, key))[0]:
             # The base sets it, in a file that another layer has taken the place of.
-            kind = next(kind for kind, tree in reversed(layers) if any("/sysctl.d/" in each for each in tree["texts"]))
+            over = [kind for kind, tree in layers if any("/sysctl.d/" in each for each in tree["texts"])]
+            kind = over[-1]
         if found != " ".join(str(wanted).split()):
             how = f"set to {found!r} by {path}" if path else "set by no file in sysctl.d"
             yield Fault(key, how, str(wanted), kind)

@@ -43,6 +43,7 @@ OPENINGS = [
     network_acl.Opening("db1", "strata0", "10.87.0.21", ("5432/tcp",)),
     network_acl.Opening("lab1", "strata0", "", ("9000/tcp",)),
 ]
+GIVEN = object()  # as above
 MAP = '[{"Isuid":true,"Isgid":true,"Hostid":1065536,"Nsid":0,"Maprange":65536}]'
 
 
@@ -90,7 +91,7 @@ def change(place: dict[str, t.Any], changes: t.Mapping[str, t.Any]) -> None:
             place[key] = value
 
 
-def check(rule: str, body: t.Any = None, node: t.Any = None, manifests: t.Any = MANIFESTS) -> list[tuple[str, str]]:
+def check(rule: str, body: t.Any = None, node: t.Any = None, manifests: t.Any = GIVEN) -> list[tuple[str, str]]:
     """Return what a rule finds, and how, after changes of instance and node."""
     present, here = build_instance(), build_node()
     changes = dict(body or {})
@@ -98,7 +99,7 @@ def check(rule: str, body: t.Any = None, node: t.Any = None, manifests: t.Any = 
         change(present[f"expanded_{part}"], changes.get(part, {}))
     change(present, {key: value for key, value in changes.items() if key not in ("config", "devices")})
     change(here, node or {})
-    facts = model.Facts("web1", node=here, instance=present, manifests=manifests)
+    facts = model.Facts("web1", node=here, instance=present, manifests=MANIFESTS if manifests is GIVEN else manifests)
     return [(fault.what, fault.found) for fault in RULES[rule].check(facts, VALUES.get(rule, True))]
 
 

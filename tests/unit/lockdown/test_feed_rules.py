@@ -22,6 +22,7 @@ POLICY: Data = {
     "rules": {name: {"value": value, "severity": "high"} for name, value in VALUES.items()},
     "actions": {"high": "refuse"},
 }
+GIVEN = object()  # as below
 FEED: Data = {
     "format": 1,
     "suite": "trixie",
@@ -64,7 +65,8 @@ def manifests(base: dict[str, str], app: dict[str, str] | None = None) -> dict[s
     }
 
 
-def verdict(name: str, versions: dict[str, Data], given: Data | None = FEED, **feed: t.Any) -> Verdict:
+def verdict(name: str, versions: dict[str, Data], given: t.Any = GIVEN, **feed: t.Any) -> Verdict:
+    given = FEED if given is GIVEN else given
     told = feeds.pending({**given, **feed}, versions, NOW) if given is not None and "format" in given else given
     facts = Facts("web1", manifests=versions, feed=told)
     return judging.decide(facts, RULES[name], judging.Court(POLICY, [], {"web1"}, "2026-11-22"))

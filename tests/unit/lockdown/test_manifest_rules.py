@@ -28,14 +28,15 @@ VALUES: dict[str, t.Any] = {
     "published-ports": ["8000-8999/tcp"],
     "volumes-sized": True,
 }
+GIVEN = object()  # as below
 WANTED = {"published": [{"listen": 8080, "port": 80, "protocol": "tcp", "address": ""}], "volumes": {}}
 
 
-def facts(change: t.Callable[[dict[str, t.Any]], t.Any] | None = None, wanted: t.Any = WANTED) -> Facts:
+def facts(change: t.Callable[[dict[str, t.Any]], t.Any] | None = None, wanted: t.Any = GIVEN) -> Facts:
     manifests = copy.deepcopy(MANIFESTS)
     if change:
         change(manifests)
-    return Facts("shop1", manifests=manifests, wanted=wanted)
+    return Facts("shop1", manifests=manifests, wanted=WANTED if wanted is GIVEN else wanted)
 
 
 @pytest.mark.parametrize("rule", [rule.name for rule in manifest_rules.RULES])

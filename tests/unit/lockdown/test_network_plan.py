@@ -45,9 +45,11 @@ def present(item: Appliance, **config: str) -> Instance:
     return Instance(item.name, "Running", {**instance.instance_config(item), **config}, devices, {}, {})
 
 
-def have(*items: Instance, network: t.Mapping[str, str] = NETWORK, acl: t.Any = None) -> Have:
+def have(*items: Instance, network: t.Mapping[str, str] | None = None, acl: t.Any = None) -> Have:
     acls = {"strata-strata0": acl} if acl else {}
-    return Have({item.name: item for item in items}, {}, networks={"strata0": network}, acls=acls, ports=PORTS)
+    return Have(
+        {item.name: item for item in items}, {}, networks={"strata0": network or NETWORK}, acls=acls, ports=PORTS
+    )
 
 
 def plan(want: t.Sequence[Appliance], found: Have, **how: t.Any) -> t.Any:
