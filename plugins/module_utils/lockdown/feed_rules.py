@@ -82,8 +82,8 @@ RULES: tuple[Rule, ...] = (
         model.AT_MOST,
         model.HIGH,
         "No security update is pending for longer than so many days",
-        "Build the base or the app anew and patch; where no feed tells, have the role depot make one "
-        "(strata.fleet.security_feed)",
+        "Build the base or the app anew and patch; where no feed tells, have the depot make one "
+        "(playbooks/security_feed.yml)",
         check_updates,
         controls={"ANSSI BP-028": ("R61",)},
     ),
