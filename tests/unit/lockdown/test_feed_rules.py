@@ -129,7 +129,7 @@ def test_without_a_feed_nothing_is_known(given: Data | None) -> None:
     for name in RULES:
         found = verdict(name, manifests(GOOD), given)
         assert found.status == "unknown"
-        assert "strata.fleet.security_feed" in judging.explain(found, RULES["security-updates"], POLICY)[0]
+        assert "playbooks/security_feed.yml" in judging.explain(found, RULES["security-updates"], POLICY)[0]
 
 
 def test_packages_from_elsewhere_have_an_owner() -> None:
