@@ -138,6 +138,11 @@ def work(params: dict[str, t.Any], check_mode: bool) -> runner.Result:
         if name not in undecided
     ]
     ruling = admission.rule_on(facts, lockdown, params["repair"])
+    if ruling.unruled:
+        raise admission.Refused(
+            f"No policy is for {', '.join(ruling.unruled)}, so nothing can be said of what they may run: "
+            "are they appliances of this inventory?"
+        )
     if ruling.refusals:
         raise admission.Refused("\n".join(ruling.refusals), refusals=ruling.refusals)
     counts = collections.Counter(verdict.status for verdict in ruling.verdicts)

@@ -10,7 +10,8 @@ import typing as t
 
 NO_SHELLS = ("", "/usr/sbin/nologin", "/sbin/nologin", "/bin/false", "/usr/bin/false", "/bin/sync", "/usr/bin/sync")
 PASSWD_FIELDS = 7
-LOCKED = ("x", "!", "*")
+LEAST_FIELDS = 4  # the C library takes what is left out for empty
+LOCKED = ("!", "*")
 
 
 class Account(t.NamedTuple):
@@ -25,9 +26,10 @@ def read_passwd(text: str) -> dict[str, Account]:
     """Return the users of passwd(5) by name; of two lines of one name the one that opens more counts."""
     found: dict[str, Account] = {}
     for line in text.splitlines():
-        fields = line.split(":")
-        if len(fields) < PASSWD_FIELDS or line.startswith("#"):
+        fields = line.strip().split(":")
+        if len(fields) < LEAST_FIELDS or line.startswith("#"):
             continue
+        fields += [""] * (PASSWD_FIELDS - len(fields))
         # An empty shell is /bin/sh.
         account = Account(fields[0], _number(fields[2]), fields[6] or "/bin/sh")
         if account.name not in found or account.uid == 0:
@@ -54,7 +56,8 @@ def read_sysusers(text: str) -> tuple[list[Account], dict[str, int]]:
         kind, name, number, _comment, _home, shell = fields[:6]
         first, _colon, second = number.partition(":")
         if kind.rstrip("!") == "u":
-            uid = 0 if first.startswith("/") else _number(first)  # a path: the number of whoever owns it
+            # A path: the number of whoever owns it. What systemd would expand or unescape may be any number.
+            uid = 0 if first.startswith("/") or "%" in first or "\\" in line else _number(first)
             usual = "/bin/bash" if uid == 0 else "/usr/sbin/nologin"
             users.append(Account(name, uid, usual if shell == "-" else shell))
             groups.setdefault(name, _number(second or first))
@@ -73,7 +76,7 @@ def open_passwords(text: str) -> dict[str, str]:
         word = rest.split(":", 1)[0]
         if not word:
             found[name] = "open without a password"
-        elif not word.startswith(LOCKED):
+        elif word != "x" and not word.startswith(LOCKED):
             found[name] = "given a password's hash"
         elif word.startswith("!") and word.lstrip("!*"):
             found[name] = "given a password's hash, though locked"

@@ -24,8 +24,11 @@ class Owned(t.NamedTuple):
     layer: str
 
 
-def layers_of(facts: Facts) -> list[tuple[str, Tree]]:
-    """Return the trees with their kinds, the last on top. Raises Unknown where one was not looked at."""
+def layers_of(facts: Facts, *, by_text: bool = True) -> list[tuple[str, Tree]]:
+    """Return the trees with their kinds, the last on top. Raises Unknown where one was not looked at.
+
+    With ``by_text``, for rules that go by what is in files, also where one of these files cannot be read.
+    """
     trees = facts.trees
     if trees is None or BASE not in trees:
         raise Unknown("the files of its base were not looked at")
@@ -34,6 +37,8 @@ def layers_of(facts: Facts) -> list[tuple[str, Tree]]:
             raise Unknown(f"the files of its {kind} were not looked at")
         if not trees[kind].get("entries"):
             raise Unknown(f"the folder of its {kind} has no files: nothing was looked at")
+        for path, reason in trees[kind].get("unread", {}).items() if by_text else ():
+            raise Unknown(f"{path} of its {kind} cannot be read: it is {reason}")
     upper = [kind for kind in (APP, CONFIG) if kind in trees]
     # Extensions are laid over each other in the order of their names.
     return [(kind, trees[kind]) for kind in (BASE, *sorted(upper, key=lambda kind: str(trees[kind]["name"])))]
@@ -106,7 +111,7 @@ def settings_of(layers: Layers, main: str, section: str) -> dict[str, tuple[str,
     found = {}
     for path, kind, text in [*heads[:1], *drop_ins(texts, f"{main}.d")]:
         inside = ""
-        for line in text.splitlines():
+        for line in map(str.strip, text.splitlines()):
             if line.startswith("["):
                 inside = line.strip().strip("[]")
             key, equals, value = line.partition("=")

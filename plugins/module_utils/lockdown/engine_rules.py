@@ -75,7 +75,8 @@ def _must_be(keys: Data, key: str, wanted: str, default: str) -> t.Iterator[Faul
 
 def check_unprivileged(facts: Facts, _value: bool) -> t.Iterator[Fault]:
     """Root inside is nobody on the node, by the key and by the map that the instance runs with."""
-    keys = keys_of(_instance(facts))
+    body = _instance(facts)
+    keys = keys_of(body)
     yield from _must_be(keys, "security.privileged", "false", "false")
     try:
         ranges = json.loads(keys.get("volatile.idmap.current") or "[]")
@@ -84,6 +85,9 @@ def check_unprivileged(facts: Facts, _value: bool) -> t.Iterator[Fault]:
         raise Unknown(f"volatile.idmap.current is not a map of ids: {error}") from error
     if any(start == 0 and length > 0 for start, length in spans):
         yield Fault("volatile.idmap.current", "a map that holds the node's root", "ids of its own")
+    # The key may have been taken back after the start: it counts at the next one.
+    if not spans and body.get("status") in ("Running", "Frozen"):
+        yield Fault("volatile.idmap.current", "empty while it runs, so its root is the node's", "ids of its own")
 
 
 def check_no_nesting(facts: Facts, _value: bool) -> t.Iterator[Fault]:

@@ -25,7 +25,7 @@ from ansible_collections.strata.fleet.plugins.module_utils.model import ConfigFi
 from ansible_collections.strata.fleet.plugins.module_utils.ostree import Repo
 
 # Raised when tree_facts.py collects something else from the same files.
-FORMAT = 2
+FORMAT = 3
 Trees = dict[str, tree_facts.Found]
 
 

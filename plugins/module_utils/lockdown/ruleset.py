@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+import posixpath
 import re
 import shutil
 import tempfile
@@ -23,7 +24,10 @@ LONGEST_RANGE = 65536
 ANSWERS = {"established", "related"}
 # A client's own DHCP, whose answers are no reply that the kernel knows.
 DHCP = ({67}, {68}), ({547}, {546})
+# Files of the node are none of the appliance's, and nft's errors would quote them.
+INCLUDE = re.compile(r"""(\binclude(?:\s|\\\n)+["'])([^"'\n]*)(["'])""")
 Rules = t.Sequence[t.Mapping[str, t.Any]]
+Sets = t.Mapping[tuple[str, str, str], t.Any]
 
 
 class Opening(t.NamedTuple):
@@ -48,12 +52,17 @@ def load(texts: t.Mapping[str, str], start: str) -> dict[str, t.Any] | None:
         for path, text in texts.items():
             place = Path(folder, path.lstrip("/"))
             place.parent.mkdir(parents=True, exist_ok=True)
-            place.write_text(re.sub(r'^(\s*include\s+["\'])/', rf"\1{folder}/", text, flags=re.MULTILINE))
+            place.write_text(INCLUDE.sub(lambda found: f"{found[1]}{folder}{_inside(found[2])}{found[3]}", text))
         try:
             said = command.run(["unshare", "-rn", "sh", "-c", TRY, "sh", f"{folder}{start}"], timeout=30)
         except CommandError as error:
             return {"error": str(error.facts.get("stderr", error.message)).replace(folder, ""), "rules": []}
     return {"error": "", "rules": json.loads(said)["nftables"]}
+
+
+def _inside(path: str) -> str:
+    """Return the path of an included file in the appliance: nft looks for others than absolute ones in /etc."""
+    return posixpath.normpath(posixpath.join("/etc", path))
 
 
 def _can_try() -> bool:
@@ -66,14 +75,28 @@ def _can_try() -> bool:
 
 def read(rules: Rules) -> Opening:
     """Return what a ruleset, as ``nft --json list ruleset`` gives it, lets in."""
+    # nft 1.0.6 says of a table that sleeps only that it has flags; others have none.
+    asleep = {(each["table"]["family"], each["table"]["name"]) for each in rules if each.get("table", {}).get("flags")}
+    rules = [each for each in rules if not asleep & {(body.get("family"), body.get("table")) for body in each.values()}]
     chains = [each["chain"] for each in rules if "chain" in each]
     inputs = [chain for chain in chains if chain.get("hook") == "input"]
     denying = [chain for chain in inputs if chain.get("policy") == "drop"]
     families = {chain["family"] for chain in denying}
     if not any(wanted <= families for wanted in FAMILIES):
         return Opening(False, frozenset(), ())
-    sets = {(each["set"]["table"], each["set"]["name"]): each["set"].get("elem", []) for each in rules if "set" in each}
     own = [each["rule"] for each in rules if "rule" in each]
+    filled = {
+        (rule["family"], rule["table"], part["set"]["set"].removeprefix("@"))
+        for rule in own
+        for part in rule["expr"]
+        if "set" in part
+    }
+    sets = {
+        # What packets themselves add to a set may be anything.
+        place: [None] if place in filled else body.get("elem", [])
+        for body in (each["set"] for each in rules if "set" in each)
+        for place in [(body["family"], body["table"], body["name"])]
+    }
     ports: set[tuple[int, str]] = set()
     other: list[str] = []
     # Where several chains deny, a packet has to pass all of them; the first alone says what might come in.
@@ -105,12 +128,12 @@ def _reached(rules: Rules, chains: list[tuple[str, str, str]]) -> list[t.Mapping
     return found
 
 
-def _accepted(rule: t.Mapping[str, t.Any], sets: t.Mapping[tuple[str, str], t.Any]) -> set[tuple[int, str]] | None:
+def _accepted(rule: t.Mapping[str, t.Any], sets: Sets) -> set[tuple[int, str]] | None:
     """Return the ports that a rule accepts, {} where it opens none, None where it is of no kind that is known here."""
     if any("vmap" in part or "queue" in part for part in rule["expr"]):
         return None
     matches = [part["match"] for part in rule["expr"] if "match" in part and part["match"]["op"] in ("==", "in")]
-    pairs = [(_left(match), _values(match["right"], sets, rule["table"])) for match in matches]
+    pairs = [(_left(match), _values(match["right"], sets, (rule["family"], rule["table"]))) for match in matches]
     if not any("accept" in part for part in rule["expr"]) or any(_is_harmless(*pair) for pair in pairs):
         return set()
     protocols: set[str] = set()
@@ -149,9 +172,9 @@ def _is_harmless(left: t.Mapping[str, t.Any], right: t.Sequence[t.Any]) -> bool:
     return key in ("l4proto", "protocol", "nexthdr") and words <= {"icmp", "ipv6-icmp", "icmpv6"}
 
 
-def _values(right: t.Any, sets: t.Mapping[tuple[str, str], t.Any], table: str) -> list[t.Any]:
+def _values(right: t.Any, sets: Sets, table: tuple[str, str]) -> list[t.Any]:
     if isinstance(right, str) and right.startswith("@"):
-        return list(sets.get((table, right[1:]), []))
+        return list(sets.get((*table, right[1:]), []))
     if isinstance(right, dict) and "set" in right:
         return _values(right["set"], sets, table)
     return list(right) if isinstance(right, list) else [right]

@@ -14,9 +14,12 @@ from pathlib import Path
 # A file of the same name in /etc counts in place of that in /usr/lib; a drop-in changes what it is of.
 OVERRIDES = re.compile(
     r"(?P<folder>systemd/(system|user|network)|(sysctl|tmpfiles|sysusers|modules-load|binfmt|environment)\.d"
-    r"|udev/rules\.d|systemd/[a-z]+\.conf\.d)/(?P<name>[^/]+)"
+    r"|udev/rules\.d|pam\.d|systemd/[a-z]+\.conf\.d)/(?P<name>[^/]+)"
 )
-DROP_INS = re.compile(r"systemd/system/(?P<name>[^/]+)\.d/[^/]+")
+# A link may stand for the whole folder.
+DROP_INS = re.compile(r"systemd/system/(?P<name>[^/]+)\.d(/[^/]+)?")
+# What they set, every service of the base gets: LD_PRELOAD, for one.
+MANAGERS = re.compile(r"systemd/((system|user)\.conf(\.d(/[^/]+)?)?|(system|user)-environment-generators(/[^/]+)?)")
 PATH = ("/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin")
 # Every program would load what they name.
 LOADED_BY_ALL = ("/etc/ld.so.preload", "/etc/ld.so.cache")
@@ -62,7 +65,10 @@ def _override(path: str, base: Path) -> str:
     if found:
         others = (f"{top}/{inner}" for top in ("usr/lib", "usr/local/lib", "etc"))
         taken = next((other for other in others if os.path.lexists(base / other)), "")
-        return f"in place of the base's /{taken}" if taken else ""
+        if taken:
+            return f"in place of the base's /{taken}"
+    if MANAGERS.fullmatch(inner):
+        return "a setting of all services of the base"
     drop_in = DROP_INS.fullmatch(inner)
     if drop_in:
         name = drop_in["name"]
@@ -71,8 +77,20 @@ def _override(path: str, base: Path) -> str:
             for each in (name, template):
                 if os.path.lexists(base / top / "systemd/system" / each):
                     return f"a change of the base's {each}"
+        if changed := _by_prefix(name, base):
+            return f"a change of the base's {changed}"
         return "a change of the base's units" if "." not in name.rstrip("-") or name.endswith("-") else ""
     return ""
+
+
+def _by_prefix(name: str, base: Path) -> str:
+    """Return a unit of the base that drop-ins of this name are for: a-.service is for a-b.service."""
+    stem, _dot, kind = name.rpartition(".")
+    if not stem.endswith("-"):
+        return ""
+    folders = (base / top / "systemd/system" for top in ("usr/lib", "etc"))
+    units = (each.name for folder in folders if folder.is_dir() for each in sorted(folder.iterdir()))
+    return next((each for each in units if each.startswith(stem) and each.endswith(f".{kind}")), "")
 
 
 def _earlier(path: str, base: Path) -> str:

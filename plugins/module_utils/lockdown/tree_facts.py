@@ -38,10 +38,16 @@ ELSEWHERE = {BASE: "/", APP: "/strata/", CONFIG: f"/strata/confext/{CONFIG_LAYER
 KEPT = re.compile(
     r"/etc/(passwd|group|login\.defs|profile|bash\.bashrc|sysctl\.conf|nftables\.conf|systemd/journald\.conf)"
     r"|/etc/profile\.d/[^/]+\.sh"
-    r"|/(etc|usr/lib|usr/local/lib)/(sysctl|sysusers|systemd/journald\.conf)\.d/[^/]+\.conf"
+    r"|/(etc|usr/lib|usr/local/lib)/(sysctl|sysusers|tmpfiles|systemd/journald\.conf)\.d/[^/]+\.conf"
     r"|/usr/lib/systemd/journald\.conf"
     r"|/(etc|usr/lib)/strata/[^/]+\.nft|/etc/strata/ports\.d/[^/]+|/etc/nftables\.d/[^/]+"
 )
+# Where such files are: behind a link in place of one of these folders they would not be seen.
+FOLDERS = re.compile(
+    r"/usr(/lib|/local(/lib)?)?|/etc(/(profile|nftables)\.d)?"
+    r"|/(etc|usr/lib|usr/local/lib)/((sysctl|sysusers|tmpfiles)\.d|systemd(/system|/journald\.conf\.d)?|strata(/ports\.d)?)"
+)
+MERGED = re.compile(r"/(bin|sbin|lib)/")  # links into /usr
 CREDENTIALS = (
     "/etc/credstore/*",
     "/etc/credstore.encrypted/*",
@@ -52,6 +58,8 @@ CREDENTIALS = (
 ACCOUNT_FILES = ("/etc/passwd", "/etc/shadow", "/etc/group", "/etc/gshadow")
 SHADOW_FILES = ("/etc/shadow", "/etc/gshadow")
 CAPABILITY = "security.capability"
+TMPFILES = re.compile(r"/(etc|usr/lib|usr/local/lib)/tmpfiles\.d/")
+SETUID_MODE = re.compile(r"0*[4-7][0-7]{3}")
 USUAL_MODES = (0o644, 0o755)
 MOST_PATHS = 50  # of one foreign owner
 LARGEST_TEXT = 256 * 1024
@@ -62,7 +70,7 @@ def collect(kind: str, folder: Path, base: Path | None = None) -> Found:
     """Return the facts of a base, app or config folder. ``base`` is the folder of the base that it is laid over.
 
     ``entries`` is how many files, folders and links were looked at; ``missing`` are programs that were needed and are
-    not installed, whose facts are None.
+    not installed, whose facts are None. ``unread`` are paths of files that rules need and that cannot be read.
     """
     found: Found = {
         "kind": kind,
@@ -78,6 +86,7 @@ def collect(kind: str, folder: Path, base: Path | None = None) -> Found:
         "owners": {"uid": {}, "gid": {}},
         "modes": {},
         "texts": {},
+        "unread": {},
         "passwords": {},
         "units": {},
         "wants": {},
@@ -138,8 +147,11 @@ def _look_at(found: Found, kind: str, path: str, entry: os.DirEntry[str], folder
             found["capable"][path] = capabilities
         if kind != CONFIG or path in ACCOUNT_FILES:
             _look_for_secrets(found, path, entry.path, state.st_size)
-        if state.st_size <= LARGEST_TEXT and (path in SHADOW_FILES or is_kept(path)):
-            _keep_text(found, path, _text_of(Path(entry.path)))
+        if path in SHADOW_FILES or is_kept(path):
+            if state.st_size > LARGEST_TEXT:
+                found["unread"][path] = f"larger than {LARGEST_TEXT // 1024} KiB"
+            else:
+                _keep_text(found, path, _text_of(Path(entry.path)))
 
 
 def is_kept(path: str) -> bool:
@@ -196,42 +208,69 @@ def _keep_text(found: Found, path: str, text: str) -> None:
         # What is kept is whose password it is, never the password.
         found["passwords"].update({f"{path}:{name}": how for name, how in accounts_files.open_passwords(text).items()})
         text = accounts_files.without_passwords(text)
-    if path not in SHADOW_FILES:
+    if TMPFILES.match(path):
+        # Who makes a file set-uid at every boot has one, wherever it is.
+        modes = (line.split()[2].lstrip("~:") for line in text.splitlines() if len(line.split()) > 2)  # noqa: PLR2004
+        for mode in filter(SETUID_MODE.fullmatch, modes):
+            found["setid"][path] = mode
+    elif path not in SHADOW_FILES:
         found["texts"][path] = text
 
 
 def _keep_link(found: Found, kind: str, path: str, target: str, folders: tuple[Path, Path | None]) -> None:
+    wanted = _target_of(path, target)
+    source = _resolve(kind, wanted, folders)
     if units_files.is_link_path(path):
         found["wants"][path] = target
-    elif units_files.is_unit_path(path):
+    elif FOLDERS.fullmatch(path):
+        found["unread"][path] = f"a link to {target}, in place of a folder"
+    elif units_files.is_unit_path(path) and (wanted == "/dev/null" or units_files.is_unit_path(wanted)):
         found["units"][path] = units_files.read_link(path, target)
-    elif units_files.is_unit_folder(path):
-        _keep_linked_folder(found, path, _resolve(kind, path, target, folders))
-    elif path in SHADOW_FILES or is_kept(path):
-        source = _resolve(kind, path, target, folders)
-        _keep_text(found, path, _text_of(source) if source and source.is_file() else "")
+    elif units_files.is_unit_folder(path) and source and source.is_dir():
+        _keep_linked_folder(found, path, source)
+    elif units_files.is_unit_folder(path) or units_files.is_unit_path(path) or path in SHADOW_FILES or is_kept(path):
+        if wanted == "/dev/null" or (kind == BASE and not source and wanted.startswith(("/usr/", "/etc/"))):
+            _keep_text(found, path, "")
+        elif source and source.is_file() and source.stat().st_size <= LARGEST_TEXT:
+            _keep_text(found, path, _text_of(source))
+        else:
+            found["unread"][path] = f"a link to {target}, which is no plain file of the layer or of the base"
 
 
-def _keep_linked_folder(found: Found, path: str, source: Path | None) -> None:
+def _keep_linked_folder(found: Found, path: str, source: Path) -> None:
     """A link in place of a folder of wants or drop-ins: what it leads to counts as if it were there."""
-    for place in sorted(source.iterdir()) if source and source.is_dir() else []:
+    for place in sorted(source.iterdir()):
         inner = f"{path}/{place.name}"
         if units_files.is_link_path(inner):
             found["wants"][inner] = place.name
-        elif units_files.is_unit_path(inner) and place.is_file() and not place.is_symlink():
-            _keep_text(found, inner, _text_of(place))
+        elif units_files.is_unit_path(inner):
+            if place.is_symlink() or not place.is_file() or place.stat().st_size > LARGEST_TEXT:
+                found["unread"][inner] = "no plain, small file"
+            else:
+                _keep_text(found, inner, _text_of(place))
 
 
-def _resolve(kind: str, path: str, target: str, folders: tuple[Path, Path | None]) -> Path | None:
-    """Return the file of this layer or of the base that a link leads to, None where neither has it."""
+def _target_of(path: str, target: str) -> str:
     wanted = os.path.normpath(PurePosixPath(path).parent / target)
+    return f"/usr{wanted}" if MERGED.match(wanted) else wanted
+
+
+def _resolve(kind: str, wanted: str, folders: tuple[Path, Path | None]) -> Path | None:
+    """Return the file of this layer or of the base that a link leads to, None where neither has it."""
     folder, base = folders
-    for home, seen in HOMES[kind].items():
-        inside = folder / home / wanted.removeprefix(f"{seen}/")
-        if wanted.startswith(f"{seen}/") and inside.is_file() | inside.is_dir() and not inside.is_symlink():
-            return inside
-    below = base / wanted.lstrip("/") if base else None
-    return below if below and below.exists() and not below.is_symlink() else None
+    places = [
+        (folder / home, wanted.removeprefix(f"{seen}/"))
+        for home, seen in HOMES[kind].items()
+        if wanted.startswith(f"{seen}/")
+    ]
+    places += [(base, wanted.lstrip("/"))] if base else []
+    return next((top / inner for top, inner in places if _is_plain(top, inner)), None)
+
+
+def _is_plain(top: Path, inner: str) -> bool:
+    """Whether it is there, and not by another link: that would be followed on the node, not in the appliance."""
+    place = top / inner
+    return place.resolve() == top.resolve() / inner and (place.is_file() or place.is_dir())
 
 
 def _score(found: Found, kind: str, folder: Path, base: Path | None) -> None:
@@ -241,6 +280,9 @@ def _score(found: Found, kind: str, folder: Path, base: Path | None) -> None:
         wanted = set(units_files.enabled([found]))
     else:
         wanted = {units_files.name_of(path) for path, unit in found["units"].items() if not unit.get("mask")}
+        # A template is scored as what is started of it; what a socket starts of one has any name.
+        started = {name.replace("@.", "@0.") for name in units_files.enabled([found]) if "@" in name}
+        wanted |= {name for name in started if units_files.template_of(name) in wanted}
     wanted = {name for name in wanted if not aliases.get(name)}
     services = sorted(name for name in wanted if name.endswith(".service") and not name.endswith("@.service"))
     found["exposure"] = exposure.score(services, [*([base] if base else []), folder])

@@ -60,7 +60,7 @@ def check_setuid_files(facts: Facts, value: Words) -> t.Iterator[Fault]:
 
 def check_file_capabilities(facts: Facts, value: Words) -> t.Iterator[Fault]:
     """No file but these has capabilities."""
-    for kind, tree in composed.layers_of(facts):
+    for kind, tree in composed.layers_of(facts, by_text=False):
         for path in tree["capable"]:
             if not _matches(path, value):
                 yield Fault(path, "a file with capabilities", _but(value), kind)
@@ -68,14 +68,14 @@ def check_file_capabilities(facts: Facts, value: Words) -> t.Iterator[Fault]:
 
 def check_world_writable(facts: Facts, _value: bool) -> t.Iterator[Fault]:
     """Nothing can be written by everybody, but folders in which everybody owns their own."""
-    for kind, tree in composed.layers_of(facts):
+    for kind, tree in composed.layers_of(facts, by_text=False):
         for path, mode in tree["writable"].items():
             yield Fault(path, f"writable by everybody ({mode})", "none", kind)
 
 
 def check_device_nodes(facts: Facts, _value: bool) -> t.Iterator[Fault]:
     """There are files, folders and links, nothing else."""
-    for kind, tree in composed.layers_of(facts):
+    for kind, tree in composed.layers_of(facts, by_text=False):
         for path, found in tree["nodes"].items():
             yield Fault(path, found, "files, folders and links", kind)
 
@@ -132,7 +132,7 @@ def check_unowned_files(facts: Facts, _value: bool) -> t.Iterator[Fault]:
 
 def check_shadowed_files(facts: Facts, value: Words) -> t.Iterator[Fault]:
     """Neither app nor config takes anything else from the base than these paths."""
-    for kind, tree in composed.layers_of(facts):
+    for kind, tree in composed.layers_of(facts, by_text=False):
         for path, taken in tree["shadows"].items():
             is_own = kind == CONFIG and _matches(path, SITE_FILES)
             if not is_own and not _matches(path, value):
@@ -248,7 +248,7 @@ def check_firewall(facts: Facts, _value: bool) -> t.Iterator[Fault]:
 
 def check_sensitive_modes(facts: Facts, value: t.Mapping[str, str]) -> t.Iterator[Fault]:
     """These files, where they are, can be reached by nobody beyond what their mode says."""
-    layers = composed.layers_of(facts)
+    layers = composed.layers_of(facts, by_text=False)
     for path, wanted in value.items():
         for kind, tree in reversed(layers):
             mode = tree["modes"].get(path)

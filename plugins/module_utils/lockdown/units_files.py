@@ -71,7 +71,7 @@ def read_unit(path: str, text: str) -> Unit:
         return {"mask": True}
     unit: Unit = {"starts": []}
     section = ""
-    for line in text.replace("\\\n", " ").splitlines():
+    for line in map(str.strip, text.replace("\\\n", " ").splitlines()):
         if line.startswith("["):
             section = line.strip().strip("[]")
         key, equals, value = line.partition("=")

@@ -123,6 +123,11 @@ FAULTS: list[tuple[str, dict[str, t.Any], list[tuple[str, str]]]] = [
         {"config": {"volatile.idmap.current": '[{"Hostid":0,"Nsid":0,"Maprange":65536}]'}},
         [("volatile.idmap.current", "a map that holds the node's root")],
     ),
+    (
+        "unprivileged",
+        {"config": {"volatile.idmap.current": "[]"}},
+        [("volatile.idmap.current", "empty while it runs, so its root is the node's")],
+    ),
     ("no-nesting", {"config": {"security.nesting": "true"}}, [("security.nesting", "'true'")]),
     (
         "isolated-idmap",
@@ -319,3 +324,7 @@ def test_a_limit_that_the_node_does_not_enforce_is_not_called_a_pass() -> None:
 def test_a_damaged_map_is_unknown() -> None:
     with pytest.raises(model.Unknown):
         check("unprivileged", {"config": {"volatile.idmap.current": "nonsense"}})
+
+
+def test_an_instance_that_never_ran_has_no_map_yet() -> None:
+    assert check("unprivileged", {"status": "Stopped", "config": {"volatile.idmap.current": None}}) == []

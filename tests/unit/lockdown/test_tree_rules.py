@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import typing as t
@@ -9,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from ansible_collections.strata.fleet.plugins.module_utils import firewall as built
-from ansible_collections.strata.fleet.plugins.module_utils.lockdown import ruleset, tree_rules
+from ansible_collections.strata.fleet.plugins.module_utils.lockdown import ruleset, tree_facts, tree_rules
 from ansible_collections.strata.fleet.plugins.module_utils.lockdown.model import Facts, Moot, Unknown
 from ansible_collections.strata.fleet.tests.unit.lockdown.plots import (
     FILTER,
@@ -52,6 +53,12 @@ ATTACKS: list[Attack] = [
     ("setuid-files", "app", {"sysext/usr/bin/up": with_mode(0o4755)}, ["/usr/bin/up"]),
     ("setuid-files", "app", {"sysext/opt/up": with_mode(0o2711)}, ["/opt/up"]),
     ("setuid-files", "app", {"sysext/hidden/up": with_mode(0o4755)}, ["/strata/sysext/hidden/up"]),
+    (
+        "setuid-files",
+        "app",
+        {"sysext/usr/lib/tmpfiles.d/a.conf": "z /var/up ~4755 - - -\n"},
+        ["/usr/lib/tmpfiles.d/a.conf"],
+    ),
     ("setuid-files", "base", {"usr/bin/su": with_mode(0o4755)}, ["/usr/bin/su"]),
     ("world-writable", "app", {f"{SHOP}/shop.service": with_mode(0o666)}, ["/usr/lib/systemd/system/shop.service"]),
     ("world-writable", "config", {"etc/shop/open.conf": with_mode(0o646)}, ["/etc/shop/open.conf"]),
@@ -61,6 +68,7 @@ ATTACKS: list[Attack] = [
     ("baked-secrets", "base", {"usr/lib/credstore/token": "x"}, ["/usr/lib/credstore/token"]),
     ("password-hashes", "base", {"etc/shadow": f"root:{HASH}:1::::::\n"}, ["/etc/shadow"]),
     ("password-hashes", "base", {"etc/shadow": "root::1::::::\n"}, ["/etc/shadow"]),
+    ("password-hashes", "base", {"etc/shadow": "root:xyBgbb0rN4lRM:1::::::\n"}, ["/etc/shadow"]),
     ("password-hashes", "base", {"etc/shadow": f"root:!{HASH}:1::::::\n"}, ["/etc/shadow"]),
     ("password-hashes", "app", {"confext/etc/shadow": f"root:{HASH}:1::::::\n"}, ["/etc/shadow"]),
     ("password-hashes", "app", {"confext/etc/htpasswd": f"admin:{HASH}\n"}, ["/etc/htpasswd"]),
@@ -70,6 +78,9 @@ ATTACKS: list[Attack] = [
     ("extra-root", "app", {"sysext/usr/lib/sysusers.d/a.conf": 'u toor 0 "x"\n'}, ["toor"]),
     ("extra-root", "app", {"confext/etc/sysusers.d/a.conf": "u! toor /usr/bin/su\n"}, ["toor"]),
     ("extra-root", "config", {"etc/sysusers.d/b.conf": "u toor 0:0\n"}, ["toor"]),
+    ("extra-root", "app", {"sysext/usr/lib/sysusers.d/b.conf": "u root2 %T\n"}, ["root2"]),
+    ("extra-root", "app", {"sysext/usr/lib/sysusers.d/c.conf": "u root3 \\x30\n"}, ["root3"]),
+    ("extra-root", "app", {"confext/etc/passwd": "root4::0:0\n"}, ["root4"]),
     ("login-shells", "app", {"sysext/usr/lib/sysusers.d/a.conf": 'u db 911 "x" / /bin/bash\n'}, ["db"]),
     ("login-shells", "base", {"etc/passwd": "root:x:0:0::/:/bin/sh\nme:x:7:7::/:\n"}, ["me"]),
     ("shadowed-files", "app", {"sysext/usr/sbin/sshd": "x"}, ["/usr/sbin/sshd"]),
@@ -79,6 +90,18 @@ ATTACKS: list[Attack] = [
     ("shadowed-files", "app", {f"{UNITS}/ssh.service": "[Service]\n"}, ["/etc/systemd/system/ssh.service"]),
     ("shadowed-files", "app", {f"{UNITS}/ssh.service.d/a.conf": "x"}, ["/etc/systemd/system/ssh.service.d/a.conf"]),
     ("shadowed-files", "app", {f"{UNITS}/service.d/a.conf": "x"}, ["/etc/systemd/system/service.d/a.conf"]),
+    (
+        "shadowed-files",
+        "app",
+        {f"{UNITS}/ssh.service.d": link("/usr/share/shop")},
+        ["/etc/systemd/system/ssh.service.d"],
+    ),
+    (
+        "shadowed-files",
+        "app",
+        {"confext/etc/systemd/system.conf.d/a.conf": "[Manager]\nDefaultEnvironment=LD_PRELOAD=/usr/lib/a.so\n"},
+        ["/etc/systemd/system.conf.d/a.conf"],
+    ),
     ("shadowed-files", "app", {"confext/etc/sysctl.d/50-site.conf": "x"}, ["/etc/sysctl.d/50-site.conf"]),
     ("shadowed-files", "app", {"sysext/usr/lib/strata/firewall.nft": "x"}, ["/usr/lib/strata/firewall.nft"]),
     (
@@ -287,6 +310,23 @@ def test_a_passwords_hash_is_not_kept(tmp_path: Path) -> None:
     [
         ("app", {f"{SHOP}/shop.service": "[Service]\nExecStart=/usr/bin/shop\n"}, ["shop.service"]),
         ("app", {f"{UNITS}/shop.service.d/a.conf": "[Service]\nPrivateUsers=no\nDynamicUser=no\n"}, []),
+        (
+            "app",
+            {
+                f"{SHOP}/till@.service": "[Service]\nExecStart=/usr/bin/shop\n",
+                f"{UNITS}/multi-user.target.wants/till@1.service": link("/usr/lib/systemd/system/till@.service"),
+            },
+            ["till@1.service"],
+        ),
+        (
+            "app",
+            {
+                f"{SHOP}/till@.service": "[Service]\nExecStart=/usr/bin/shop\n",
+                f"{SHOP}/till.socket": "[Socket]\nListenStream=80\nAccept=yes\n",
+                f"{UNITS}/sockets.target.wants/till.socket": link("/usr/lib/systemd/system/till.socket"),
+            },
+            ["till@0.service"],
+        ),
         ("app", {f"{UNITS}/multi-user.target.wants/ssh.service": link("/x")}, []),
         ("base", {"etc/systemd/system/multi-user.target.wants/ssh.service": link("/x")}, ["ssh.service"]),
         (
@@ -302,6 +342,61 @@ def test_exposure(
     prepare("unit-exposure", monkeypatch)
     faults = find(collect(tmp_path, layer, files), "unit-exposure", 4)
     assert [fault.what for fault in faults] == wrong
+
+
+@pytest.mark.parametrize(
+    ("drop_in", "is_found"), [("get-.service.d", True), ("get-very-.service.d", False), ("get-.socket.d", False)]
+)
+def test_a_drop_in_for_all_units_of_a_prefix_is_one_for_the_bases(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, drop_in: str, is_found: bool
+) -> None:
+    monkeypatch.setenv("PATH", "")
+    unit = {"usr/lib/systemd/system/get-ready.service": "[Service]\n"}
+    facts = collect(tmp_path, "base", unit, app_files={f"{UNITS}/{drop_in}/a.conf": "x"})
+    assert [fault.layer for fault in find(facts, "shadowed-files", [])] == ["app"] * is_found
+
+
+BULK = "# " + "x" * tree_facts.LARGEST_TEXT + "\n"
+
+
+@pytest.mark.parametrize(
+    ("rule", "files"),
+    [
+        ("extra-root", {"sysext/usr/lib/sysusers.d/a.conf": f"{BULK}u toor 0\n"}),
+        ("extra-root", {"sysext/usr/lib/sysusers.d/a.conf": link("/var/lib/shop/a.conf")}),
+        (
+            "extra-root",
+            {
+                "sysext/usr/lib/sysusers.d/a.conf": link("../../share/b"),
+                "sysext/usr/share/b": link("c"),
+                "sysext/usr/share/c": "u toor 0\n",
+            },
+        ),
+        (
+            "extra-root",
+            {"sysext/usr/local/lib/sysusers.d": link("/usr/share/d"), "sysext/usr/share/d/a.conf": "u toor 0\n"},
+        ),
+        ("denied-units", {f"{SHOP}/ssh.service": f"{BULK}[Service]\nExecStart=/usr/sbin/sshd\n"}),
+        ("denied-units", {"sysext/usr/local/lib/systemd": link("/usr/share/units")}),
+        ("denied-units", {f"{UNITS}/shop.service.d": link("/var/lib/shop/drop-ins")}),
+        ("unit-exposure", {f"{SHOP}/till.service": link("/usr/share/shop/other.service")}),
+    ],
+)
+def test_what_an_app_hides_is_never_taken_for_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rule: str, files: dict[str, t.Any]
+) -> None:
+    monkeypatch.setenv("PATH", "")
+    with pytest.raises(Unknown, match="of its app cannot be read"):
+        find(collect(tmp_path, "app", files), rule, VALUES[rule])
+
+
+def test_a_link_is_not_followed_into_the_node(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "")
+    outside = tmp_path / "node"
+    outside.mkdir()
+    (outside / "a.conf").write_text("the node's own")
+    files = {"sysext/usr/share/x": link(str(outside)), "sysext/usr/lib/sysusers.d/a.conf": link("../../share/x/a.conf")}
+    assert "the node's own" not in json.dumps(collect(tmp_path, "app", files).trees)
 
 
 def test_without_the_programs_nothing_is_decided(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -343,6 +438,12 @@ FILTERS: list[tuple[str, dict[str, t.Any], list[str], str]] = [
     (
         "app",
         {f"{SHOP}/shop.service": "[Service]\nExecStartPost=-/usr/sbin/nft flush ruleset\n"},
+        ["/usr/lib/systemd/system/shop.service"],
+        "app",
+    ),
+    (
+        "app",
+        {f"{SHOP}/shop.service": "[Unit]\n [Service]\n ExecStartPost=-/usr/sbin/nft flush ruleset\n"},
         ["/usr/lib/systemd/system/shop.service"],
         "app",
     ),
