@@ -56,10 +56,14 @@ def decide(facts: Facts, rule: Rule, court: Court) -> Verdict:
     )
     try:
         faults = tuple(rule.check(facts, setting["value"]))
-    except model.Moot as reason:
-        return verdict._replace(status=model.NOT_APPLICABLE, reason=str(reason))
-    except model.Unknown as reason:
-        return verdict._replace(status=model.UNKNOWN, reason=str(reason), owners=(OPERATORS,))
+    except model.Moot as told:
+        return verdict._replace(status=model.NOT_APPLICABLE, reason=str(told))
+    except model.Unknown as told:
+        return verdict._replace(status=model.UNKNOWN, reason=str(told), owners=(OPERATORS,))
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+        # Facts that nobody foresaw, of one appliance: the others are to be judged all the same.
+        reason = f"what is known is not of the shape that it needs ({type(error).__name__}: {error})"
+        return verdict._replace(status=model.UNKNOWN, reason=reason, owners=(OPERATORS,))
     if faults:
         return _with_waivers(verdict, faults, facts, court)
     if rule.place in model.BEFORE_MAPPING:

@@ -328,3 +328,21 @@ def test_a_damaged_map_is_unknown() -> None:
 
 def test_an_instance_that_never_ran_has_no_map_yet() -> None:
     assert check("unprivileged", {"status": "Stopped", "config": {"volatile.idmap.current": None}}) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "is_denied"),
+    [
+        ("bpf", True),
+        ("bpf errno 38", True),
+        ("[all]\nbpf errno 38", True),
+        ("bpf allow", False),
+        ("bpf errno 38 [0,1,SCMP_CMP_EQ]", False),
+        ("[arm64]\nbpf errno 38", False),
+        ("# bpf", False),
+    ],
+)
+def test_a_system_call_counts_as_denied_only_where_it_always_is(text: str, is_denied: bool) -> None:
+    keys = {"security.syscalls.deny": text}
+    faults = list(RULES["denied-syscalls"].check(model.Facts("web1", instance={"config": keys}), ["bpf"]))
+    assert bool(faults) is not is_denied

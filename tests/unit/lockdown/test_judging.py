@@ -107,3 +107,11 @@ def test_many_faults_of_a_kind_are_cut_and_counted() -> None:
 def test_rules_that_the_policy_does_not_ask_for_are_not_judged() -> None:
     own = court()._replace(policy={**court().policy, "rules": {}})
     assert judging.judge(FACTS, [rule(TWO)], own) == []
+
+
+@pytest.mark.parametrize("error", [KeyError("ipv4.address"), TypeError("no"), ValueError("no"), AttributeError("no")])
+def test_facts_of_a_strange_shape_are_unknown_and_stop_nothing(error: Exception) -> None:
+    verdict = judge(error, court())
+    assert (verdict.status, verdict.owners) == ("unknown", ("operators",))
+    assert type(error).__name__ in verdict.reason
+    assert judging.is_refusal(verdict, court().policy)
