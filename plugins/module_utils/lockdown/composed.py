@@ -72,7 +72,20 @@ def accounts_of(layers: Layers) -> list[Owned]:
                 found += [Owned(account, kind) for account in accounts_files.read_passwd(text).values()]
             elif "/sysusers.d/" in path and kind != BASE:  # the base's were made when it was built
                 found += [Owned(account, kind) for account in accounts_files.read_sysusers(text)[0]]
-    return found
+    known = {owned.account for owned in found}
+    more = [account for account in accounts_files.read_sysusers(_as_stage_0(layers))[0] if account not in known]
+    return [*found, *(Owned(account, layers[-1][0]) for account in more)]
+
+
+def _as_stage_0(layers: Layers) -> str:
+    """Return the sysusers.d of app and config as stage 0 reads them: as one text, in which a line may span files."""
+    texts = [
+        (not path.rpartition("/")[2].startswith("strata-"), path.startswith("/usr/"), str(tree["name"]), path, text)
+        for kind, tree in layers
+        for path, text in tree["texts"].items()
+        if kind != BASE and "/sysusers.d/" in path
+    ]
+    return "".join(text for *_order, text in sorted(texts))
 
 
 def group_numbers(layers: Layers) -> set[int]:

@@ -79,6 +79,12 @@ ATTACKS: list[Attack] = [
     ("extra-root", "app", {"confext/etc/sysusers.d/a.conf": "u! toor /usr/bin/su\n"}, ["toor"]),
     ("extra-root", "config", {"etc/sysusers.d/b.conf": "u toor 0:0\n"}, ["toor"]),
     ("extra-root", "app", {"sysext/usr/lib/sysusers.d/b.conf": "u root2 %T\n"}, ["root2"]),
+    (
+        "extra-root",
+        "config",
+        {"etc/sysusers.d/a.conf": "u root5 ", "etc/sysusers.d/b.conf": "0\n"},
+        ["root5"],
+    ),
     ("extra-root", "app", {"sysext/usr/lib/sysusers.d/c.conf": "u root3 \\x30\n"}, ["root3"]),
     ("extra-root", "app", {"confext/etc/passwd": "root4::0:0\n"}, ["root4"]),
     ("login-shells", "app", {"sysext/usr/lib/sysusers.d/a.conf": 'u db 911 "x" / /bin/bash\n'}, ["db"]),
