@@ -12,16 +12,18 @@ import concurrent.futures
 import contextlib
 import ctypes
 import ipaddress
+import json
 import os
 import re
-import struct
 import sys
 import time
 import typing as t
 from pathlib import Path
 
+from ansible_collections.strata.fleet.plugins.module_utils import command
+from ansible_collections.strata.fleet.plugins.module_utils.errors import CommandError
 from ansible_collections.strata.fleet.plugins.module_utils.hardening import OF_ALL_INTERFACES
-from ansible_collections.strata.fleet.plugins.module_utils.lockdown import live_units, nft_dump
+from ansible_collections.strata.fleet.plugins.module_utils.lockdown import live_units
 
 PROC = Path("/proc")
 # Namespaces of which an appliance has its own; the kernel shows settings by those of the thread that reads.
@@ -35,6 +37,7 @@ WAITING = {"tcp": "0A", "udp": "07"}
 FILTERING = 2  # of Seccomp in proc_pid_status(5)
 AT_ONCE = 4
 MOMENT = 0.05  # seconds in which a process that the engine starts inside is in its place
+TIMEOUT = 20.0  # seconds
 GONE = "it was started or stopped while it was looked at"
 
 Facts = dict[str, t.Any]
@@ -77,23 +80,24 @@ def read(appliances: t.Mapping[str, Running], ask: Ask) -> dict[str, Facts]:
     outside = [namespaces_of(pid) for pid in (os.getpid(), 1)]
     with concurrent.futures.ThreadPoolExecutor(AT_ONCE) as pool:
         work = {
-            name: pool.submit(read_one, own.pid, members[name], declared[own.layers], outside, ask)
+            name: pool.submit(read_one, own, members[name], declared[own.layers], outside, ask)
             for name, own in running.items()
         }
         return {name: work[name].result() if name in work else {"stopped": True} for name in appliances}
 
 
 def read_one(
-    pid: int, own: t.Sequence[Process], declared: live_units.Declared, outside: t.Sequence[Facts], ask: Ask
+    appliance: Running, own: t.Sequence[Process], declared: live_units.Declared, outside: t.Sequence[Facts], ask: Ask
 ) -> Facts:
     """Return the facts of an appliance that runs. The thread stays in its namespaces."""
+    pid = appliance.pid
     return {
         "stopped": False,
         "sockets": _or_why(lambda: read_sockets(pid, own)),
         "processes": _or_why(lambda: read_processes(pid, own, outside)),
         "map": _or_why(lambda: parse_map((PROC / str(pid) / "uid_map").read_text())),
         "units": _or_why(lambda: live_units.read_units(f"{PROC}/{pid}/root", declared)),
-        **_inside(pid, ask),
+        **_inside(appliance, ask),
     }
 
 
@@ -104,17 +108,20 @@ def _or_why(reading: t.Callable[[], t.Any]) -> t.Any:
         return {"unknown": GONE}
     except OSError as error:
         return {"unknown": f"the kernel does not say it: {error.strerror or error}"}
-    except (ValueError, LookupError, struct.error) as error:
+    except CommandError as error:
+        return {"unknown": error.message}
+    except (ValueError, LookupError) as error:
         # Whoever is root inside chooses names and rules: none of them may end the audit of the others.
         return {"unknown": f"what the kernel says of it cannot be read ({type(error).__name__}: {error})"}
 
 
-def _inside(pid: int, ask: Ask) -> Facts:
-    entered = _or_why(lambda: enter(pid))
+def _inside(appliance: Running, ask: Ask) -> Facts:
+    entered = _or_why(lambda: enter(appliance.pid))
     if entered is not None:
         return {"ruleset": entered, "sysctls": entered}
+    not_asked = {"unknown": "it was not asked for"}
     return {
-        "ruleset": _or_why(nft_dump.dump) if ask.ruleset else {"unknown": "it was not asked for"},
+        "ruleset": _or_why(lambda: read_ruleset(appliance.layers[:1])) if ask.ruleset else not_asked,
         "sysctls": _or_why(lambda: read_sysctls(ask.sysctls)),
     }
 
@@ -126,6 +133,24 @@ def enter(pid: int) -> None:
             if ctypes.CDLL(None, use_errno=True).setns(namespace.fileno(), 0):
                 number = ctypes.get_errno()
                 raise OSError(number, os.strerror(number))
+
+
+def read_ruleset(base: t.Iterable[Path]) -> list[Facts]:
+    """Return the packet filter that is loaded where this thread is, as nft lists it."""
+    listed = command.run([*find_nft(base), "--json", "list", "ruleset"], timeout=TIMEOUT)
+    return t.cast("list[Facts]", json.loads(listed)["nftables"])
+
+
+def find_nft(base: t.Iterable[Path]) -> list[str]:
+    """Return how to call the nft of an appliance's base on the node, which IT made; the node's where it has none.
+
+    One that is older than what wrote the rules crashes on them (tried: 1.0.6 on rules of 1.1.3).
+    """
+    for usr in (folder / "usr" for folder in base):
+        loaders = sorted(usr.glob("lib/*/ld-linux*.so.*"))
+        if loaders and (usr / "sbin/nft").is_file():
+            return [str(loaders[0]), "--library-path", str(loaders[0].parent), str(usr / "sbin/nft")]
+    return ["nft"]
 
 
 # -- processes -------------------------------------------------------------------------------------------------------

@@ -6,6 +6,7 @@ import typing as t
 from pathlib import Path
 
 import pytest
+from ansible_collections.strata.fleet.plugins.module_utils import have
 from ansible_collections.strata.fleet.plugins.module_utils.lockdown import admission
 from ansible_collections.strata.fleet.plugins.module_utils.lockdown.model import Facts
 from ansible_collections.strata.fleet.plugins.modules import admission as module
@@ -14,7 +15,7 @@ from ansible_collections.strata.fleet.plugins.modules import admission as module
 def test_an_appliance_that_no_policy_is_for_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(admission, "is_staged", lambda *_: True)
     monkeypatch.setattr(admission, "gather", lambda _library, item, *_: Facts(item["name"]))
-    monkeypatch.setattr(module.have, "read_bodies", lambda _engine: [])
+    monkeypatch.setattr(have, "read_bodies", lambda _engine: [])
     params: dict[str, t.Any] = {
         "lockdown": {"today": "2026-11-22", "policies": {}, "appliances": {}, "waivers": []},
         "appliances": [{"name": "web9", "state": "present"}],

@@ -10,7 +10,7 @@ import typing as t
 from pathlib import Path
 
 import pytest
-from ansible_collections.strata.fleet.plugins.module_utils.lockdown import live_facts, live_units, nft_dump
+from ansible_collections.strata.fleet.plugins.module_utils.lockdown import live_facts, live_units
 from ansible_collections.strata.fleet.plugins.module_utils.lockdown.live_units import Declared
 
 HEAD = "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode\n"
@@ -115,13 +115,27 @@ def test_who_is_gone_meanwhile_is_unknown() -> None:
 
 
 def test_what_cannot_be_read_of_one_does_not_end_the_audit(monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail() -> t.NoReturn:
+    def fail(_layers: t.Iterable[Path]) -> t.NoReturn:
         raise KeyError(3)
 
-    monkeypatch.setattr(nft_dump, "dump", fail)
+    monkeypatch.setattr(live_facts, "read_ruleset", fail)
     monkeypatch.setattr(live_facts, "enter", lambda _pid: None)
     found = live_facts.read({"own": live_facts.Running(os.getpid(), ())}, live_facts.Ask(True, []))
     assert "KeyError" in found["own"]["ruleset"]["unknown"]
+
+
+def test_an_appliances_own_nft_is_taken_where_its_base_has_one(tmp_path: Path) -> None:
+    assert live_facts.find_nft([tmp_path]) == ["nft"]
+    loader = tmp_path / "usr/lib/x86_64-linux-gnu/ld-linux-x86-64.so.2"
+    for file in (loader, tmp_path / "usr/sbin/nft"):
+        file.parent.mkdir(parents=True)
+        file.touch()
+    assert live_facts.find_nft([tmp_path]) == [
+        str(loader),
+        "--library-path",
+        str(loader.parent),
+        str(tmp_path / "usr/sbin/nft"),
+    ]
 
 
 DECLARED = Declared(b"\0console-getty.service\0shop@\0data.mount\0", frozenset({"console-getty.service"}))
@@ -207,10 +221,11 @@ def test_looking_leaves_no_mark(tmp_path: Path) -> None:
     assert (state.st_atime, state.st_mtime) == (1, 2)
 
 
-def test_nothing_is_started_to_look(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_but_for_nft_nothing_is_started_to_look(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_arguments: t.Any, **_options: t.Any) -> t.NoReturn:
         raise AssertionError("a program was started")
 
     monkeypatch.setattr("subprocess.Popen", refuse)
-    found = live_facts.read({"own": live_facts.Running(os.getpid(), ())}, live_facts.Ask(True, ["net.ipv4.ip_forward"]))
+    ask = live_facts.Ask(False, ["net.ipv4.ip_forward"])
+    found = live_facts.read({"own": live_facts.Running(os.getpid(), ())}, ask)
     assert found["own"]["stopped"] is False
