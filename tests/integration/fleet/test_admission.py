@@ -119,6 +119,17 @@ def test_a_patch_to_what_is_not_allowed_leaves_everything_as_it_runs(fleet: Flee
     assert "version 1-1" in page(node, name)
 
 
+def test_configure_is_refused_what_deploy_is(fleet: Fleet, ready: Nodes) -> None:
+    node = ready[0]
+    name = fleet.want("configured", node, config={"title": "before"})
+    fleet.deploy()
+    key = fingerprint_of(fleet.depot.site.public)
+    fleet.variables["lockdown_policies"] = policy(**{"revoked-keys": [key]})
+    fleet.want("configured", node, config={"title": "after"})
+    fleet.refuse(f"Appliance {name}:", "rule revoked-keys", playbook="configure")
+    assert "title before" in page(node, name)
+
+
 def test_what_somebody_did_by_hand_stops_the_next_change_until_a_person_looked(fleet: Fleet, ready: Nodes) -> None:
     node = ready[0]
     name = fleet.want("touched", node)
