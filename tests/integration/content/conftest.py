@@ -28,7 +28,7 @@ def build_base(place: str, check_mode: bool = False, **given: t.Any) -> Result:
     """Run the module base with the demo's description; ``given`` are other options of it."""
     file = descriptions.COLLECTION / "inventories/demo/bases/debian-13.yml"
     init = (descriptions.COLLECTION / "roles/base/files/init").read_text()
-    params = {"file": str(file), "depot": place, "channel": "stable", "sources": [], "init": init}
+    params = {"file": str(file), "depot": place, "channel": "stable", "sources": [], "lockdown": {}, "init": init}
     description = base_action.harden(descriptions.read(file, "base"), {})
     return base.work({**params, "description": description, **given}, check_mode)
 

@@ -76,7 +76,7 @@ def parameters(place: str, folder: pathlib.Path, description: Data) -> Data:
     descriptions.check(description, "app", "app.yml")
     descriptions.pack(folder, packed)
     given = {"folder": str(folder), "depot": place, "channel": "stable", "base": None, "base_channel": "stable"}
-    return {**given, "sources": [], "description": description, "tree": str(packed)}
+    return {**given, "sources": [], "lockdown": {}, "description": description, "tree": str(packed)}
 
 
 def build_app(place: str, folder: pathlib.Path, description: Data, check_mode: bool = False) -> Result:

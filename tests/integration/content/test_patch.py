@@ -233,7 +233,13 @@ def test_an_apps_packages_are_told_as_well(
     descriptions.check(description, "app", "app.yml")
     descriptions.pack(tmp_path / "app", packed)
     given: Data = {"folder": str(tmp_path / "app"), "depot": str(depot.path), "channel": "stable", "base": None}
-    given |= {"base_channel": "stable", "sources": sources, "description": description, "tree": str(packed)}
+    given |= {
+        "base_channel": "stable",
+        "sources": sources,
+        "lockdown": {},
+        "description": description,
+        "tree": str(packed),
+    }
     first = app.work(given, False)
     assert (first.facts["version"]["version"], first.facts["changes"]) == ("1.0-1", changes.nothing())
     old, new = fixes.fix("publicsuffix", "CVE-2026-77777")
