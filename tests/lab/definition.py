@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import ipaddress
+import tempfile
 import typing as t
 from pathlib import Path
 
@@ -70,6 +71,14 @@ def load(recipe: str) -> Lab:
     network = data["network"]
     gateway = ipaddress.IPv4Interface(network["address"])
     return Lab(data["project"], data["pool"], data["pool_size"], network["name"], gateway, machines)
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Write a file that others may be reading: they find what it was, or all of the new."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.NamedTemporaryFile("w", dir=path.parent, prefix=f".{path.name}-", delete=False) as new:
+        new.write(text)
+    Path(new.name).replace(path)
 
 
 def _image(name: str, images: dict[str, t.Any], recipe: str) -> Image:

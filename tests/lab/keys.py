@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import typing as t
 
-from ansible_collections.strata.fleet.tests.lab.definition import CACHE
+from ansible_collections.strata.fleet.tests.lab.definition import CACHE, write_whole
 
 if t.TYPE_CHECKING:
     from ansible_collections.strata.fleet.tests.lab.definition import Machine
@@ -27,4 +27,4 @@ def make(name: str) -> tuple[str, str]:
 def write_known_hosts(machines: t.Iterable[Machine]) -> None:
     """Write the host keys of all machines of the lab."""
     lines = [f"{machine.address} {make(machine.name)[1]}" for machine in machines]
-    KNOWN_HOSTS.write_text("".join(lines))
+    write_whole(KNOWN_HOSTS, "".join(lines))

@@ -15,7 +15,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2] / ".collections"))
 
 from ansible_collections.strata.fleet.plugins.module_utils.errors import StrataError
 from ansible_collections.strata.fleet.tests.lab import images, keys, machines
-from ansible_collections.strata.fleet.tests.lab.definition import CACHE, Lab, Machine, load
+from ansible_collections.strata.fleet.tests.lab.definition import CACHE, Lab, Machine, load, write_whole
 
 INVENTORY = CACHE / "inventory.yml"
 
@@ -51,8 +51,7 @@ def connections(selected: t.Iterable[Machine]) -> list[dict[str, t.Any]]:
 
 def write_inventory(lab: Lab) -> None:
     """Write the inventory where `ansible -i .cache/lab/inventory.yml` finds it."""
-    INVENTORY.parent.mkdir(parents=True, exist_ok=True)
-    INVENTORY.write_text(yaml.safe_dump(inventory(lab), sort_keys=False))
+    write_whole(INVENTORY, yaml.safe_dump(inventory(lab), sort_keys=False))
 
 
 def main() -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import hashlib
 import json
 import socket
@@ -44,6 +45,15 @@ class Outer:
         self.steps.append(sentence)
 
 
+@contextlib.contextmanager
+def alone() -> t.Iterator[None]:
+    """Have no other command of this lab make its pool or an image meanwhile: each would find that there is none."""
+    CACHE.mkdir(parents=True, exist_ok=True)
+    with (CACHE / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
 def prepare(outer: Outer) -> None:
     """Make the lab's pool, bridge and project where they are missing."""
     lab = outer.lab
@@ -62,9 +72,12 @@ def prepare(outer: Outer) -> None:
 
 def up(outer: Outer, machines: t.Sequence[Machine]) -> None:
     """Have these machines running and reachable over SSH."""
-    prepare(outer)
-    keys.make(keys.CLIENT_KEY.name)
-    keys.write_known_hosts(outer.lab.machines.values())
+    with alone():
+        prepare(outer)
+        keys.make(keys.CLIENT_KEY.name)
+        keys.write_known_hosts(outer.lab.machines.values())
+        for machine in machines:
+            _import_image(outer, machine)
     for machine in machines:
         found = outer.engine.find(f"/instances/{machine.name}")
         if found and found["config"].get(MADE_FROM) != _made_from(outer.lab, machine):
@@ -72,7 +85,6 @@ def up(outer: Outer, machines: t.Sequence[Machine]) -> None:
             down(outer, [machine])
             found = None
         if found is None:
-            _import_image(outer, machine)
             _create(outer, machine)
         if found is None or found["status"] != "Running":
             outer.do(f"start {machine.name}")

@@ -28,3 +28,5 @@ rm -f "$1"/etc/ssh/ssh_host_* "$1/etc/resolv.conf" "$1/etc/hostname"
 install -d -m 0700 "$1/root/.ssh"
 # A lab has no names to wait for.
 echo 'UseDNS no' > "$1/etc/ssh/sshd_config.d/lab.conf"
+# As on every Debian, where a package that this tree does not have sets them. They are the whole machine's, and audits judge them.
+printf 'fs.protected_hardlinks = 1\nfs.protected_symlinks = 1\n' > "$1/etc/sysctl.d/lab.conf"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import hashlib
 import pathlib
@@ -9,7 +10,6 @@ import signal
 import subprocess
 import sys
 import tarfile
-import time
 import typing as t
 
 import pytest
@@ -20,6 +20,7 @@ from ansible_collections.strata.fleet.plugins.module_utils.runner import Result
 from ansible_collections.strata.fleet.plugins.modules import app
 from ansible_collections.strata.fleet.plugins.plugin_utils import descriptions
 from ansible_collections.strata.fleet.tests.integration.content.conftest import build_base, without_deltas
+from ansible_collections.strata.fleet.tests.integration.tools import wait_until
 
 Data = dict[str, t.Any]
 UNIT = "[Service]\nExecStart=/opt/tool/bin/tool\n\n[Install]\nWantedBy=multi-user.target\n"
@@ -81,6 +82,15 @@ def parameters(place: str, folder: pathlib.Path, description: Data) -> Data:
 
 def build_app(place: str, folder: pathlib.Path, description: Data, check_mode: bool = False) -> Result:
     return app.work(parameters(place, folder, description), check_mode)
+
+
+def working_in(root: pathlib.Path) -> list[str]:
+    """Return the command lines of processes that name a folder. Others come and go meanwhile."""
+    found = []
+    for path in pathlib.Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(OSError):
+            found.append(path.read_bytes().decode(errors="replace"))
+    return [each for each in found if str(root) in each]
 
 
 def test_a_base_is_built_once(place: str, debian: Result) -> None:
@@ -177,14 +187,11 @@ def test_a_kill_leaves_nothing(place: str, folder: pathlib.Path) -> None:
         [sys.executable, "-c", code], env={"PYTHONPATH": ":".join(sys.path), "PATH": "/usr/sbin:/usr/bin:/sbin:/bin"}
     )
     root = pathlib.Path(place, "work/build/app-killed")
-    deadline = time.monotonic() + 60
-    while not (root / "upper/usr/share").exists() and time.monotonic() < deadline:
-        time.sleep(0.1)
+    wait_until((root / "upper/usr/share").exists, 120)
+    assert build.poll() is None
     build.send_signal(signal.SIGKILL)
     build.wait()
-    time.sleep(1)
-    assert str(root) not in pathlib.Path("/proc/self/mounts").read_text()
-    left = [path for path in pathlib.Path("/proc").glob("[0-9]*/cmdline") if str(root).encode() in path.read_bytes()]
-    assert left == []
+    wait_until(lambda: str(root) not in pathlib.Path("/proc/self/mounts").read_text(), 20)
+    wait_until(lambda: not working_in(root), 20)
     assert Repo(f"{place}/repo").rev("app/killed/stable") is None
     assert build_app(place, folder, description).changed

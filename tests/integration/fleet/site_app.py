@@ -38,6 +38,8 @@ while (1) {
 # Programs of versions that should not have been published.
 SICK = SERVER.replace("200 OK", "500 Oops")
 LATE = SERVER.replace("while (1) {", "alarm SECONDS;\nwhile (1) {")  # ends by a signal after that time
+# Serves only after a while: whoever wants to break its start has the time to.
+SLOW = SERVER.replace("my $socket", "sleep 2;\nmy $socket")
 MIGRATES = SERVER.replace(
     "my $socket", "open my $note, '>', '/var/lib/site/migrated'; print $note 'yes'; close $note;\nmy $socket"
 )

@@ -13,7 +13,6 @@ from ansible_collections.strata.fleet.tests.integration.fleet.test_refusals impo
 from ansible_collections.strata.fleet.tests.integration.tools import Node
 
 Nodes = list[Node]
-TODAY = dt.datetime.now(dt.UTC).date()
 SITE: dict[str, t.Any] = {
     "profile": "hardened",
     "mode": "enforce",
@@ -39,6 +38,11 @@ def add_host_path(node: Node, name: str) -> None:
     node.run(f"incus start --project strata {name}")
 
 
+def today() -> dt.date:
+    """Return the day that nodes and controller have now: a run may begin on another."""
+    return dt.datetime.now(dt.UTC).date()
+
+
 def waive(fleet: Fleet, rule: str, subject: str, days: int) -> None:
     """Waive a rule for a subject until some days from now."""
     fleet.variables["lockdown_waivers"] = [
@@ -48,7 +52,7 @@ def waive(fleet: Fleet, rule: str, subject: str, days: int) -> None:
             "reason": "The vendor works on it.",
             "owner": "Example",
             "approver": "IT security",
-            "expires": str(TODAY + dt.timedelta(days)),
+            "expires": str(today() + dt.timedelta(days)),
         }
     ]
 
@@ -69,7 +73,7 @@ def test_every_attack_is_refused_by_its_rule(fleet: Fleet, ready: Nodes) -> None
         fleet.depot.publish_app(name, plant=attack.plant, **attack.manifest)
         fleet.want(name, node, app=name)
     fleet.depot.publish_base("debian-13-strange", os={"id": "alpine", "version_id": "3"}, abi="debian-13")
-    fleet.depot.publish_base("debian-13-old", built=f"{TODAY - dt.timedelta(400)}T00:00:00Z")
+    fleet.depot.publish_base("debian-13-old", built=f"{today() - dt.timedelta(400)}T00:00:00Z")
     fleet.want("strangebase", node, base="debian-13-strange")
     fleet.want("oldbase", node, base="debian-13-old")
     expected = {name: attack.rule for name, attack in ATTACKS.items()}
@@ -90,7 +94,7 @@ def test_a_waiver_admits_until_its_day_is_over(fleet: Fleet, ready: Nodes) -> No
     fleet.depot.publish_app("waived", plant=plant_setuid)
     name = fleet.want("waived", node, app="waived")
     waive(fleet, "setuid-files", "app/waived", -1)
-    yesterday = TODAY - dt.timedelta(1)
+    yesterday = today() - dt.timedelta(1)
     fleet.refuse(f"Its waiver expired on {yesterday}", "/usr/bin/become-root")
     waive(fleet, "setuid-files", "app/waived", 0)
     fleet.deploy(changed=True)

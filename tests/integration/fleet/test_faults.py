@@ -7,7 +7,8 @@ import typing as t
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from ansible_collections.strata.fleet.tests.integration.fleet.depot import Cut
+from ansible_collections.strata.fleet.tests.integration.fleet import site_app
+from ansible_collections.strata.fleet.tests.integration.fleet.depot import Cut, Depot
 from ansible_collections.strata.fleet.tests.integration.fleet.fleet import (
     STORE,
     Fleet,
@@ -43,6 +44,13 @@ class Gate:
         if self.left < 0:
             self.reached.set()
             self.opened.wait(60)
+
+
+@pytest.fixture(scope="module")
+def slow(depot: Depot) -> str:
+    """An app that does not serve before what is to happen has happened."""
+    depot.publish_app("slow", server=site_app.SLOW)
+    return "slow"
 
 
 def is_true(node: Node, condition: str, name: str) -> bool:
@@ -86,10 +94,10 @@ def test_controller_killed_while_pulling(fleet: Fleet, ready: Nodes) -> None:
 
 
 @pytest.mark.parametrize("moment", MOMENTS)
-def test_controller_killed(fleet: Fleet, ready: Nodes, moment: str) -> None:
+def test_controller_killed(fleet: Fleet, ready: Nodes, slow: str, moment: str) -> None:
     node = ready[2]
-    name = fleet.want("cut", node)
-    fleet.want("cuttoo", node)
+    name = fleet.want("cut", node, app=slow)
+    fleet.want("cuttoo", node, app=slow)
     fleet.controller.kill_once(fleet.start("deploy"), lambda: is_true(node, MOMENTS[moment], name))
     converges(fleet, node, name)
 
@@ -110,9 +118,9 @@ def test_module_killed_while_pulling(fleet: Fleet, ready: Nodes) -> None:
 
 
 @pytest.mark.parametrize("moment", MOMENTS)
-def test_module_killed(fleet: Fleet, ready: Nodes, moment: str) -> None:
+def test_module_killed(fleet: Fleet, ready: Nodes, slow: str, moment: str) -> None:
     node = ready[2]
-    name = fleet.want("kill", node)
+    name = fleet.want("kill", node, app=slow)
     wait = when(node, MOMENTS[moment].replace("NAME", name), kill_holder())
     ran = fleet.play("deploy")
     wait()
@@ -137,9 +145,9 @@ def test_module_killed_between_mapping_a_config_and_telling_the_units(fleet: Fle
 
 
 @pytest.mark.parametrize("moment", ["creating", "booting"])
-def test_engine_stopped(fleet: Fleet, ready: Nodes, moment: str) -> None:
+def test_engine_stopped(fleet: Fleet, ready: Nodes, slow: str, moment: str) -> None:
     node = ready[2]
-    name = fleet.want("stopped", node)
+    name = fleet.want("stopped", node, app=slow)
     try:
         wait = when(node, MOMENTS[moment].replace("NAME", name), "systemctl stop incus.socket incus.service")
         ran = fleet.play("deploy")

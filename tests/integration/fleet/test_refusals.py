@@ -216,7 +216,7 @@ def test_instance_of_somebody_else(fleet: Fleet, ready: Nodes) -> None:
 def test_two_runs_at_once(fleet: Fleet, ready: Nodes) -> None:
     node = ready[0]
     fleet.want("twice", node)
-    node.run(f"mkdir -p {STORE}; setsid --fork flock --no-fork {STORE}/lock sleep 60 > /dev/null 2>&1 < /dev/null")
+    node.run(f"mkdir -p {STORE}; setsid --fork flock --no-fork {STORE}/lock sleep 600 > /dev/null 2>&1 < /dev/null")
     try:
         fleet.refuse("Another run is changing this node's appliances", "wait until it is done and run again")
     finally:

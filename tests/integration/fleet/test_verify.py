@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from ansible_collections.strata.fleet.tests.integration.fleet.fleet import STORE, Fleet, inside, instance, picture
 from ansible_collections.strata.fleet.tests.integration.fleet.guard import ROOT_FOLDER, restart
-from ansible_collections.strata.fleet.tests.integration.tools import Node
+from ansible_collections.strata.fleet.tests.integration.tools import Node, wait_until
 
 Nodes = list[Node]
 FORGET = """
@@ -169,10 +169,12 @@ def test_root_and_mounts(name: str, fleet: Fleet, ready: Nodes, verify: t.Callab
 
 
 def test_a_node_that_is_busy(name: str, fleet: Fleet, ready: Nodes) -> None:
-    holder = ready[1].run(f"flock --no-fork {STORE}/lock sleep 60 >/dev/null 2>&1 & echo $!; sleep 0.2").stdout.strip()
+    node = ready[1]
+    holder = node.run(f"flock --no-fork {STORE}/lock sleep 600 >/dev/null 2>&1 & echo $!").stdout.strip()
+    wait_until(lambda: node.run(f"flock --nonblock {STORE}/lock true", check=False).returncode != 0, 20)
     try:
         ran = fleet.play("verify")
     finally:
-        ready[1].run(f"kill {holder}")
+        node.run(f"kill {holder}")
     assert ran.returncode != 0, (name, ran.output)
     assert "not verified: Another run is changing this node's appliances" in " ".join(ran.output.split())

@@ -9,6 +9,7 @@ import json
 import pathlib
 import subprocess
 import tempfile
+import time
 import typing as t
 
 import pytest
@@ -173,11 +174,11 @@ def test_what_is_no_feed(text: str) -> None:
 
 def test_a_thousand_appliances_take_no_time() -> None:
     many = feed(packages={f"p{number}": {"version": "2-1"} for number in range(3000)})
-    started = dt.datetime.now(dt.UTC)
+    started = time.process_time()  # of this process alone: the machine may have much else to do
     manifests = {"base": {"packages": {f"p{number}": "2-1" for number in range(150)}}}
     for _each in range(1000):
         feeds.pending(many, manifests, NOW)
-    assert (dt.datetime.now(dt.UTC) - started).total_seconds() < 1
+    assert time.process_time() - started < 1
 
 
 # From a real archive, made here: apt verifies it
