@@ -80,7 +80,7 @@ test-molecule: $(LAB) ## Every scenario in molecule/, each on a machine of the l
 	for scenario in molecule/*/molecule.yml; do $(BIN)/molecule test --scenario-name "$$(basename "$$(dirname "$$scenario")")"; done
 
 test-integration: $(LAB) ## Whole fleets over SSH, faults included, on the lab
-	$(BIN)/pytest --verbose tests/integration
+	$(BIN)/pytest --verbose --durations=15 tests/integration
 
 docs: venv ## Write docs/reference from the modules, roles and schemas
 	$(BIN)/python docs/generate.py
