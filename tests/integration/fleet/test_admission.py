@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import typing as t
+from pathlib import Path
 
 import pytest
 from ansible_collections.strata.fleet.plugins.module_utils.depots import fingerprint_of
@@ -120,6 +121,29 @@ def test_a_patch_to_what_is_not_allowed_leaves_everything_as_it_runs(fleet: Flee
     fleet.depot.publish_app("patched", "2-1", plant=plant_setuid)
     fleet.refuse("Appliance it-patched: /usr/bin/become-root is", "rule setuid-files", playbook="patch")
     assert picture(node)["instances"] == shown
+    assert "version 1-1" in page(node, name)
+
+
+def test_a_rollback_to_what_is_not_allowed_leaves_everything_as_it_runs(
+    fleet: Fleet, ready: Nodes, tmp_path: Path
+) -> None:
+    node = ready[0]
+    fleet.variables |= {"patch_rollout": {"settle": 0}, "patch_record_path": str(tmp_path), "rollback_settle": 0}
+    fleet.variables["lockdown_policies"]["site"]["mode"] = "audit"
+    fleet.depot.publish_app("former", plant=plant_setuid)
+    name = fleet.want("former", node, app="former")
+    fleet.deploy()
+    fleet.depot.publish_app("former", "2-1")
+    ran = fleet.play("patch")
+    assert ran.returncode == 0, ran.output
+    fleet.variables |= {"lockdown_policies": policy(), "rollback": name}
+    shown = picture(node)["instances"]
+    fleet.refuse("Appliance it-former: /usr/bin/become-root is", "rule setuid-files", playbook="rollback")
+    assert picture(node)["instances"] == shown
+    assert "version 2-1" in page(node, name)
+    waive(fleet, "setuid-files", "app/former", 1)
+    ran = fleet.play("rollback")
+    assert ran.returncode == 0, ran.output
     assert "version 1-1" in page(node, name)
 
 
