@@ -13,6 +13,8 @@ description:
   - Moves a channel of a base or an app to what another channel, or a version, names. Nothing is built; it is the same
     commit, so what was tested is what the fleet gets.
   - Going back to an older version is allowed, and said in the result and the diff, with the CVE ids that come back.
+  - What a policy of mode V(enforce) does not let the depot publish is not promoted either, in check mode as well. It is
+    judged by what it says of itself and by its files; who signed it and published ports are left to the nodes.
 options:
   depot:
     description: The depot's folder on the host.
@@ -30,6 +32,12 @@ options:
     description: The channel to move. It is made where there is none of this name.
     type: str
     default: stable
+  lockdown:
+    description:
+      - The depot's policy, by which a version that is not allowed is refused. Filled in on the controller, from
+        C(lockdown_policies) and C(lockdown_waivers).
+    type: dict
+    default: {}
 requirements:
   - ostree and gpg on the host
 author:
@@ -113,6 +121,7 @@ import typing as t
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.strata.fleet.plugins.module_utils import building, promotion
 from ansible_collections.strata.fleet.plugins.module_utils.depots import Depot
+from ansible_collections.strata.fleet.plugins.module_utils.lockdown import publishing
 from ansible_collections.strata.fleet.plugins.module_utils.runner import Result, run
 
 SPEC = {
@@ -120,6 +129,7 @@ SPEC = {
     "name": {"type": "str", "required": True},
     "source": {"type": "str", "required": True},
     "channel": {"type": "str", "default": "stable"},
+    "lockdown": {"type": "dict", "default": {}},
 }
 
 
@@ -135,6 +145,7 @@ def work(params: dict[str, t.Any], check_mode: bool) -> Result:
         present = refs.get(str(place))
         if commit != present:
             promotion.refuse_vendors_channel(refs, str(place))
+            publishing.admit_version(depot, commit, params["lockdown"])
         result = report(depot, place, present, commit)
         if not check_mode:
             depot.point(*place, commit)

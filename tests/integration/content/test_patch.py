@@ -57,7 +57,7 @@ def fixed(depot: Depot, fixes: archive.Archive, sources: list[Data]) -> tuple[Re
 
 def move(depot: Depot, source: str, channel: str = "stable", *, check: bool = False) -> Result:
     given = {"depot": str(depot.path), "name": "base/debian-13", "source": source, "channel": channel}
-    return promote.work(given, check)
+    return promote.work({**given, "lockdown": {}}, check)
 
 
 def test_where_nothing_differs_nothing_is_published(depot: Depot, sources: list[Data]) -> None:

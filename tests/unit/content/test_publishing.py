@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import pathlib
 import subprocess
@@ -12,6 +13,7 @@ from ansible_collections.strata.fleet.plugins.module_utils import building, chan
 from ansible_collections.strata.fleet.plugins.module_utils.apt import Deb
 from ansible_collections.strata.fleet.plugins.module_utils.depots import Depot, Draft
 from ansible_collections.strata.fleet.plugins.module_utils.errors import BadInput
+from ansible_collections.strata.fleet.plugins.module_utils.lockdown import admission
 from ansible_collections.strata.fleet.plugins.module_utils.runner import Result
 from ansible_collections.strata.fleet.plugins.module_utils.sbom import Package
 from ansible_collections.strata.fleet.plugins.modules import depot as depot_module
@@ -62,6 +64,13 @@ class Builder:
         return Draft("base", "deb", channel, str(self.tree), "13.20260101.", manifest, found, [], inputs, tell)
 
 
+def under(mode: str) -> Data:
+    """Return what a depot judges by where its policy allows no set-user-id programs."""
+    rules = {"setuid-files": {"value": [], "severity": "high"}}
+    policy = {"digest": "d", "names": ["site"], "mode": mode, "rules": rules, "actions": {"high": "refuse"}}
+    return {"policy": policy, "waivers": [], "names": ["depot1"], "today": "2026-01-02"}
+
+
 @pytest.fixture
 def build(depot: Depot, tree: pathlib.Path) -> Builder:
     return Builder(depot, tree)
@@ -73,8 +82,17 @@ def names(depot: Depot) -> dict[str, str]:
     return {word: depot.repo.manifest(commit)["version"][-1] for word, commit in heads.items() if word[0].isalpha()}
 
 
-def move(depot: Depot, source: str, channel: str = "stable", *, check: bool = False, name: str = "base/deb") -> Result:
-    return promote.work({"depot": str(depot.path), "name": name, "source": source, "channel": channel}, check)
+def move(
+    depot: Depot,
+    source: str,
+    channel: str = "stable",
+    *,
+    check: bool = False,
+    name: str = "base/deb",
+    lockdown: Data | None = None,
+) -> Result:
+    given = {"depot": str(depot.path), "name": name, "source": source, "channel": channel}
+    return promote.work({**given, "lockdown": lockdown or {}}, check)
 
 
 def test_content_is_published_once(build: Builder, depot: Depot) -> None:
@@ -179,6 +197,47 @@ def test_going_back_is_said(build: Builder, depot: Depot) -> None:
     assert (back.after["cves_that_come_back"], back.after["changed_packages"]) == (["CVE-2026-2222"], {"tool": "1"})
     assert "goes back from 13.20260101.2 to 13.20260101.1" in back.facts["msg"]
     assert names(depot) == {"stable": "1"}
+
+
+def test_what_the_policy_does_not_allow_is_not_promoted(build: Builder, depot: Depot, tree: pathlib.Path) -> None:
+    build("1")
+    (tree / "usr/bin/tool").chmod(0o4755)
+    build("2", "candidate")
+    refs = depot.repo.refs()
+    for check in (True, False):
+        with pytest.raises(admission.Refused, match=r"^base deb: /usr/bin/tool is .* rule setuid-files of policy site"):
+            move(depot, "candidate", check=check, lockdown=under("enforce"))
+    assert depot.repo.refs() == refs
+    assert not list(depot.work.glob("judged-*"))
+    waiver = {"control": "setuid-files", "subject": "base/deb", "expires": "2026-01-02"}
+    assert move(depot, "candidate", check=True, lockdown={**under("enforce"), "waivers": [waiver]}).changed
+    assert move(depot, "candidate", lockdown=under("audit")).changed
+    # What the channel names already is not judged: nothing would change.
+    assert not move(depot, "candidate", lockdown=under("enforce")).changed
+
+
+def test_an_app_is_judged_over_the_base_that_it_was_built_over(
+    build: Builder, depot: Depot, tmp_path: pathlib.Path
+) -> None:
+    base = build("1").facts["version"]
+    app = tmp_path / "app"
+    (app / "sysext/usr/bin").mkdir(parents=True)
+    (app / "sysext/usr/bin/tool").write_text("#!/bin/sh\n")
+    (app / "sysext/usr/bin/tool").chmod(0o4755)
+
+    def publish(commit: str) -> None:
+        (app / "sysext/usr/over").write_text(commit)
+        over = {"name": "deb", "version": base["version"], "commit": commit}
+        draft = build.draft("1", "candidate", commit, {"kind": "app", "name": "tool", "base": over})
+        depot.publish(dataclasses.replace(draft, kind="app", name="tool", tree=str(app)))
+
+    publish(base["commit"])
+    with pytest.raises(admission.Refused, match=r"^app tool: /usr/bin/tool is"):
+        move(depot, "candidate", name="app/tool", lockdown=under("enforce"))
+    publish("0" * 64)
+    with pytest.raises(admission.Refused, match=f"was built over base/deb {base['version']}, which .* does not have"):
+        move(depot, "candidate", name="app/tool", lockdown=under("enforce"))
+    assert move(depot, "candidate", name="app/tool").changed
 
 
 @pytest.mark.parametrize(
