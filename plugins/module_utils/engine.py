@@ -85,6 +85,11 @@ class Engine:
         """Return all instances of the project in one query; ``with_state`` adds addresses and memory, at a price."""
         return t.cast("list[Body]", self.read("/instances", recursion=2 if with_state else 1)[0])
 
+    def instances_of_others(self) -> list[Body]:
+        """Return the instances of all other projects."""
+        answer = self._transport.call("GET", "/1.0/instances", query={"all-projects": "true", "recursion": 1})
+        return [body for body in answer.metadata if body["project"] != self.project]
+
     def volume_names(self, pool: str) -> list[str]:
         """Return the names of the project's custom volumes in ``pool``.
 

@@ -9,6 +9,7 @@ They look at what is in force, with whatever a profile adds (``expanded_config``
 from __future__ import annotations
 
 import fnmatch
+import ipaddress
 import json
 import typing as t
 
@@ -255,9 +256,12 @@ def _acl_faults(facts: Facts, network: str, config: Data, card: Data) -> t.Itera
         yield Fault(f"acls.{name}.egress", "not what Strata set", "what lies outside, and the node")
     general = expected[network_acl.INGRESS]
     named = {str(each) for each in _node(facts)["instances"]} - {str(each) for each in _node(facts)["strangers"]}
+    subnet = str(ipaddress.IPv4Interface(config["ipv4.address"]).network)
+    theirs = network_acl.of_neighbours(rules[network_acl.INGRESS], network, subnet, _node(facts)["neighbours"])
     for rule in rules[network_acl.INGRESS]:
         # What names another appliance is that one's; what names nobody, or this one, must be as expected.
-        is_others = rule.get("description") in named - {facts.appliance} and rule.get("destination") != address
+        is_named = rule in theirs or rule.get("description") in named - {facts.appliance}
+        is_others = is_named and rule.get("destination") != address
         if not is_others and rule not in general:
             shown = " ".join(f"{key}={rule[key]}" for key in sorted(rule))
             yield Fault(f"acls.{name}.ingress", f"also {shown}", ", ".join(opening.ports) or "no port")

@@ -77,6 +77,14 @@ def opening_rules(opening: Opening, subnet: str) -> list[AclRule]:
     ]
 
 
+def of_neighbours(
+    rules: t.Iterable[AclRule], network: str, subnet: str, neighbours: t.Iterable[tuple[str, str, str]]
+) -> list[AclRule]:
+    """Return those of a network's rules that are for appliances of other projects: by name and by address."""
+    theirs = {(name, address or subnet) for where, name, address in neighbours if where == network}
+    return [rule for rule in rules if (rule.get("description"), rule.get("destination")) in theirs]
+
+
 def normalise(acl: Body) -> dict[str, list[AclRule]]:
     """Return a list as the engine has it in the shape of ``build_rules``: no empty fields."""
     return {

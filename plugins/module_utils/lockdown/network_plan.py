@@ -3,11 +3,13 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """plan: what makes the access lists of a node's networks as its appliances' apps declare. Pure.
 
-One list a network, changed at most once in a run, however many appliances come, go or change.
+One list a network, changed at most once in a run, however many appliances come, go or change. Other projects have
+their appliances on the same network: what the list says of these is theirs.
 """
 
 from __future__ import annotations
 
+import ipaddress
 import json
 import typing as t
 
@@ -104,7 +106,11 @@ def _rules(network: str, address: str, reaches: t.Sequence[Reach], have: Have) -
             Opening(reach.appliance, network, nic.address, ports) for nic in reach.nics if nic.network == network
         ]
     rules = network_acl.build_rules(address, openings)
-    return {**rules, network_acl.INGRESS: [*rules[network_acl.INGRESS], *kept]}
+    subnet = str(ipaddress.IPv4Interface(address).network)
+    kept += network_acl.of_neighbours(present[network_acl.INGRESS], network, subnet, have.neighbours)
+    ingress = list(rules[network_acl.INGRESS])
+    ingress += [rule for number, rule in enumerate(kept) if rule not in ingress + kept[:number]]
+    return {**rules, network_acl.INGRESS: ingress}
 
 
 def _are_same(found: Rules, wanted: Rules) -> bool:

@@ -9,10 +9,11 @@ import contextlib
 import dataclasses
 import typing as t
 
+from ansible_collections.strata.fleet.plugins.module_utils import drift
 from ansible_collections.strata.fleet.plugins.module_utils.engine import Engine
 from ansible_collections.strata.fleet.plugins.module_utils.errors import Changed, StrataError
 from ansible_collections.strata.fleet.plugins.module_utils.instance import composition_of
-from ansible_collections.strata.fleet.plugins.module_utils.lockdown import network_acl
+from ansible_collections.strata.fleet.plugins.module_utils.lockdown import network_acl, quarantine
 from ansible_collections.strata.fleet.plugins.module_utils.model import Have, Plan, Step
 
 Manifest = t.Mapping[str, t.Any]
@@ -21,7 +22,7 @@ Manifest = t.Mapping[str, t.Any]
 def with_networks(
     have: Have, engine: Engine, read: t.Callable[[str], Manifest], given: t.Mapping[str, Manifest]
 ) -> Have:
-    """Return ``have`` with the engine's networks and lists, and the ports that apps declare.
+    """Return ``have`` with the engine's networks and lists, who else is on these, and the ports that apps declare.
 
     ``given`` are the manifests by commit that the caller has; ``read`` gets others from the store.
     """
@@ -33,7 +34,18 @@ def with_networks(
             ports[commit] = network_acl.declared_ports(given.get(commit) or read(commit))
     networks = {body["name"]: body["config"] for body in engine.read("/networks", recursion=1)[0] if body["managed"]}
     acls = {body["name"]: body for body in engine.read("/network-acls", recursion=1)[0]}
-    return dataclasses.replace(have, networks=networks, acls=acls, ports=ports)
+    return dataclasses.replace(have, networks=networks, acls=acls, ports=ports, neighbours=read_neighbours(engine))
+
+
+def read_neighbours(engine: Engine) -> list[tuple[str, str, str]]:
+    """Return the cards of the appliances of other projects, which share the networks: network, name, address."""
+    found = set()
+    for body in engine.instances_of_others():
+        if composition_of(body["config"]):
+            cut = quarantine.read(body["config"])
+            devices = {**body["devices"], **(cut.devices if cut else {})}
+            found |= {(nic.network, str(body["name"]), nic.address) for nic in drift.read_nics(devices)}
+    return sorted(found)
 
 
 def apply(engine: Engine, plan: Plan) -> list[str]:

@@ -19,6 +19,7 @@ from pathlib import Path
 
 from ansible_collections.strata.fleet.plugins.module_utils import engine_state, instance, mounts
 from ansible_collections.strata.fleet.plugins.module_utils.engine import Engine
+from ansible_collections.strata.fleet.plugins.module_utils.lockdown import networks
 
 # Below these stand the settings of a kernel that rules ask for; all of /proc/sys would be thousands.
 SYSCTLS = (
@@ -57,7 +58,7 @@ class Here(t.NamedTuple):
 def read(engine: Engine, instances: t.Sequence[Body], here: Here) -> Facts:
     """Return the node's facts. ``instances`` are all of the project, as ``engine.instances`` returns them.
 
-    Costs four queries of the engine and about 30 ms. Raises Unreachable where the engine does not answer.
+    Costs five queries of the engine and about 30 ms. Raises Unreachable where the engine does not answer.
     """
     server = engine.server()
     pool = engine.find(f"/storage-pools/{here.pool}")
@@ -78,12 +79,16 @@ def read(engine: Engine, instances: t.Sequence[Body], here: Here) -> Facts:
 
 
 def read_engine(engine: Engine, instances: t.Sequence[Body]) -> Facts:
-    """Return what the engine says: project, networks and lists by name, and which instances Strata did not make."""
+    """Return what the engine says: project, networks and lists by name, and which instances Strata did not make.
+
+    ``neighbours`` are the appliances of other projects, as ``networks.read_neighbours`` returns them.
+    """
     project = engine.find(f"/projects/{engine.project}")
     return {
         "project": project["config"] if project else None,
         "networks": {body["name"]: body for body in engine.read("/networks", recursion=1)[0]},
         "acls": {body["name"]: body for body in engine.read("/network-acls", recursion=1)[0]},
+        "neighbours": networks.read_neighbours(engine),
         "instances": sorted(str(body["name"]) for body in instances),
         "idmaps": {str(each["name"]): each["config"].get("volatile.idmap.base", "") for each in instances},
         "strangers": sorted(str(each["name"]) for each in instances if instance.composition_of(each["config"]) is None),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import subprocess
 import typing as t
 
@@ -117,6 +118,32 @@ def test_what_was_loosened_by_hand_is_set_right_without_a_restart(fleet: Fleet, 
         rule.get("destination_port") != "22" for rule in pair.node.query("/1.0/network-acls/strata-strata0")["ingress"]
     )
     fleet.deploy(changed=False)
+
+
+def test_what_another_project_has_on_the_network_is_left_to_it(fleet: Fleet, pair: Pair) -> None:
+    node, project = pair.node, "it-other"
+    composition = shlex.quote(instance(node, pair.first)["config"]["user.strata.composition"])
+    rule = f"description={PREFIX}far action=allow destination=10.87.0.91 protocol=tcp destination_port=22"
+    try:
+        node.run(
+            f"""set -e
+            incus project create {project} -c features.networks=false
+            incus init --empty {PREFIX}far --project {project} --storage strata --network strata0
+            incus config device set {PREFIX}far eth0 ipv4.address=10.87.0.91 --project {project}
+            incus config set {PREFIX}far --project {project} user.strata.composition={composition}
+            incus network acl rule add strata-strata0 ingress {rule}
+            incus network acl rule add strata-strata0 ingress {rule.replace("0.91", "0.92")}"""
+        )
+        fleet.deploy(changed=True)
+        kept = node.query("/1.0/network-acls/strata-strata0")["ingress"]
+        assert [each["destination"] for each in kept if "far" in each["description"]] == ["10.87.0.91"]
+        fleet.deploy(changed=False)
+        assert gets(node, f"http://{FIRST}:8080/")
+    finally:
+        node.run(f"incus delete --force {PREFIX}far --project {project}; incus project delete {project}", check=False)
+    fleet.deploy(changed=True)
+    left = node.query("/1.0/network-acls/strata-strata0")["ingress"]
+    assert not [each for each in left if "far" in each["description"]]
 
 
 def order_of(name: str) -> tuple[str, ...]:

@@ -71,6 +71,7 @@ def build_node() -> dict[str, t.Any]:
             "server": {},
             "instances": ["db1", "lab1", "web1"],
             "strangers": [],
+            "neighbours": [("strata0", "far1", "10.87.0.91")],
             "idmaps": {"db1": "131072", "web1": "65536"},
             "store": "/store",
             "pool": "strata",
@@ -293,6 +294,9 @@ def test_a_missing_list_is_told_once() -> None:
         ("ingress", {"description": "miner"}, True),
         ("ingress", {"description": "gone"}, True),
         ("ingress", {"destination": "10.87.0.21", "destination_port": "1", "description": "db1"}, False),
+        ("ingress", {"destination": "10.87.0.91", "destination_port": "1", "description": "far1"}, False),
+        ("ingress", {"destination": "10.87.0.92", "destination_port": "1", "description": "far1"}, True),
+        ("ingress", {"destination": "10.87.0.11", "destination_port": "1", "description": "far1"}, True),
         ("egress", {"destination": "10.87.0.0/24", "description": "more"}, True),
     ],
 )

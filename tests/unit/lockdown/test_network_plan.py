@@ -137,6 +137,36 @@ def test_one_in_quarantine_keeps_its_place_for_its_release() -> None:
     assert ports(plan([build("web1", "bb", "10.87.0.99")], have(cut))) == [("web1", "10.87.0.11", "tcp", "80")]
 
 
+def test_what_the_list_says_of_another_projects_appliances_is_theirs() -> None:
+    def rule(name: str, to: str, port: str) -> dict[str, str]:
+        own = {"description": name, "destination": to, "protocol": "tcp", "destination_port": port}
+        return {"action": "allow", "state": "enabled", **own}
+
+    theirs = [rule("far1", "10.87.0.91", "22"), rule("web1", "10.87.0.92", "25"), rule("far2", "10.87.0.0/24", "53")]
+    nobodys = [rule("far1", "10.87.0.93", "22"), rule("gone", "10.87.0.94", "22"), rule("far3", "10.87.0.95", "22")]
+    acl = acl_of([WEB], have())
+    acl["ingress"] += [*theirs, *nobodys]
+    neighbours = [
+        ("strata0", "far1", "10.87.0.91"),
+        ("strata0", "web1", "10.87.0.92"),
+        ("strata0", "far2", ""),
+        ("strata1", "far3", "10.87.0.95"),
+    ]
+    found = dataclasses.replace(have(network=CLOSED, acl=acl), neighbours=neighbours)
+    assert ports(plan([WEB], found)) == [
+        ("web1", "10.87.0.11", "tcp", "80"),
+        ("far1", "10.87.0.91", "tcp", "22"),
+        ("web1", "10.87.0.92", "tcp", "25"),
+        ("far2", "10.87.0.0/24", "tcp", "53"),
+    ]
+    kept = {"name": "strata-strata0", **plan([WEB], found).steps[0].args["rules"]}
+    again = dataclasses.replace(found, acls={"strata-strata0": kept})
+    assert plan([WEB], again).steps == ()
+    # Also where its own app cannot be read now, and has the name of one of theirs: nothing is there twice.
+    unread = dataclasses.replace(have(present(WEB), network=CLOSED, acl=kept), neighbours=neighbours, ports={})
+    assert plan([], unread).steps == ()
+
+
 @pytest.mark.parametrize("network", [{"ipv4.address": "10.87.0.1/24"}, {**NETWORK, network_acl.FILTERED: "false"}])
 def test_networks_of_others_and_open_ones_are_left_alone(network: dict[str, str]) -> None:
     assert plan([WEB], have(network=network)).steps == ()
