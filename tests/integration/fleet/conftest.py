@@ -84,8 +84,7 @@ def ready(nodes: list[Node], controller: Controller) -> list[Node]:
 def fleet(
     ready: list[Node], controller: Controller, depot: depots.Depot, server: depots.Server, tmp_path: Path
 ) -> t.Iterator[Fleet]:
-    """An empty fleet on nodes that have no appliance of these tests."""
-    clean(ready)
+    """An empty fleet on nodes that have no appliance of these tests: ``ready`` and the test before removed them."""
     try:
         yield Fleet(controller, depot, server, tmp_path)
     finally:

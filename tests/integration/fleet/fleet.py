@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import subprocess
 import typing as t
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import yaml
 from ansible_collections.strata.fleet.tests.integration.fleet.depot import Depot, Server
-from ansible_collections.strata.fleet.tests.integration.tools import CHECKOUT, Controller, Node, Ran
+from ansible_collections.strata.fleet.tests.integration.tools import CHECKOUT, Controller, Node, Ran, wait_until
 
 STORE = "/var/lib/strata/store"
 PREFIX = "it-"  # of every appliance that these tests make
@@ -34,16 +35,19 @@ print(json.dumps({
     "store": sorted(each for each in walked if each[0] != store + "/lock"),
 }))
 """
-# Removes what tests made, also where a test was killed in the middle.
+# Removes what tests made, also where a test was killed in the middle; fails where something is still there.
 CLEAN = """
-for name in $(incus list --project strata --format csv --columns n | grep '^{prefix}'); do
+list="--project strata --format csv --columns n"
+instances() {{ incus list $list | grep '^{prefix}'; }}
+volumes() {{ incus storage volume list strata $list type=custom | grep '^{prefix}'; }}
+for name in $(instances); do
     incus delete --force --project strata "$name"
 done
-volumes="incus storage volume list strata --project strata --format csv --columns n type=custom"
-for name in $($volumes | grep '^{prefix}'); do
+for name in $(volumes); do
     incus storage volume delete strata "$name" --project strata
 done
 rm -rf {store}/config/{prefix}* {store}/marks/{prefix}* {store}/history/{prefix}*
+! instances && ! volumes
 """
 
 
@@ -111,10 +115,16 @@ def picture(node: Node, store: str = STORE) -> dict[str, t.Any]:
     return t.cast("dict[str, t.Any]", json.loads(node.run(f"python3 - {store} <<'END'\n{PICTURE}\nEND").stdout))
 
 
-def clean(nodes: t.Iterable[Node]) -> None:
-    """Remove every appliance of these tests, with its state."""
-    for node in nodes:
-        node.run(CLEAN.format(prefix=PREFIX, store=STORE))
+def clean(nodes: t.Sequence[Node]) -> None:
+    """Remove every appliance of these tests, with its state, on all nodes at once."""
+    script = CLEAN.format(prefix=PREFIX, store=STORE)
+
+    def empty(node: Node) -> None:
+        # What a killed run left in the engine may still be busy.
+        wait_until(lambda: node.run(script, check=False).returncode == 0, 60)
+
+    with ThreadPoolExecutor(len(nodes)) as pool:
+        list(pool.map(empty, nodes))
 
 
 def instance(node: Node, name: str) -> dict[str, t.Any]:
