@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -86,9 +85,9 @@ def start(part: Part, make: t.Sequence[str]) -> Running:
 def finish(each: Running) -> str:
     """Show all that a part said; return '' or how it failed."""
     code = each.process.wait()
+    said = log_of(each.part).read_text(errors="replace").rstrip("\n")
     say(f"=== {each.part.targets}")
-    with log_of(each.part).open("rb") as log:
-        shutil.copyfileobj(log, sys.stdout.buffer)
+    say(said)
     how = f"failed with {code}" if code else "passed"
     say(f"=== {each.part.targets}: {how} after {time.monotonic() - each.began:.0f} s")
     return how if code else ""
@@ -100,7 +99,7 @@ def log_of(part: Part) -> Path:
 
 
 def say(line: str) -> None:
-    """Print a line at once, after what was copied before it."""
+    """Print at once: somebody is watching."""
     sys.stdout.write(f"{line}\n")
     sys.stdout.flush()
 

@@ -63,7 +63,7 @@ def test_two_run_at_once_and_the_first_ones_first(capfdbinary: pytest.CaptureFix
 
 
 def test_whoever_ends_it_sees_how_far_it_came(tmp_path: Path) -> None:
-    (tmp_path / "make").write_text("#!/bin/sh\necho this is $3\nexec sleep 60\n")
+    (tmp_path / "make").write_text("#!/bin/sh\nprintf 'this is %s' $3\nexec sleep 60\n")
     (tmp_path / "make").chmod(0o755)
     log = tmp_path / "logs/lint.log"
     run = subprocess.Popen(
