@@ -16,7 +16,7 @@ export LC_ALL := C.UTF-8
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .PHONY: help venv demo demo-clean build lab lab-clean content bench bench-patch test lint test-unit sanity test-molecule test-integration \
-	docs collection changelog
+	test-content test-fleet docs collection changelog
 
 help: ## What can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-18s %s\n", $$1, $$2}' Makefile
@@ -74,13 +74,18 @@ sanity: venv ## ansible-test sanity, nothing ignored
 content: venv ## A depot with a base and an app for the tests, in .cache/content (as root)
 	$(PLAY) --inventory tests/lab/content.yml playbooks/build.yml
 
-test-molecule test-integration: export STRATA_TEST_DEPOT := $(CURDIR)/.cache/content
+test-molecule test-content test-fleet: export STRATA_TEST_DEPOT := $(CURDIR)/.cache/content
 test-molecule: $(LAB) ## Every scenario in molecule/, each on a machine of the lab
 	@scenarios=(molecule/*/molecule.yml); [ -e "$${scenarios[0]}" ] || { echo "molecule/ has no scenario" >&2; exit 1; }
 	for scenario in molecule/*/molecule.yml; do $(BIN)/molecule test --scenario-name "$$(basename "$$(dirname "$$scenario")")"; done
 
-test-integration: $(LAB) ## Whole fleets over SSH, faults included, on the lab
-	$(BIN)/pytest --verbose --durations=15 tests/integration
+test-integration: test-content test-fleet ## All that is tested on the lab without molecule
+
+test-content: $(LAB) ## Real bases and apps built here, and the engine on a machine of the lab
+	$(BIN)/pytest --verbose --durations=15 tests/integration --ignore=tests/integration/fleet
+
+test-fleet: $(LAB) ## Whole fleets over SSH, faults included, on the lab
+	$(BIN)/pytest --verbose --durations=15 tests/integration/fleet
 
 docs: venv ## Write docs/reference from the modules, roles and schemas
 	$(BIN)/python docs/generate.py
