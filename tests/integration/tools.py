@@ -19,6 +19,8 @@ import yaml
 CHECKOUT = Path(__file__).resolve().parents[2]
 LAB = CHECKOUT / "tests" / "lab" / "lab.py"
 INVENTORY = CHECKOUT / ".cache" / "lab" / "inventory.yml"
+# Seconds after which nothing more is to be expected, also on a machine that has much else to do.
+PATIENCE = 120
 RECAP = re.compile(r"^(?P<host>\S+)\s+: (?P<counts>ok=.*)$", re.MULTILINE)
 
 
@@ -42,7 +44,7 @@ class Node:
         options = shlex.split(variables["ansible_ssh_args"])
         key = variables["ansible_ssh_private_key_file"]
         argv = ["ssh", *options, "-i", key, f"root@{address_of(self.name)}", command]
-        return subprocess.run(argv, capture_output=True, text=True, check=check, timeout=120)
+        return subprocess.run(argv, capture_output=True, text=True, check=check, timeout=PATIENCE)
 
     def query(self, path: str) -> t.Any:
         """Return what the machine's engine answers to GET ``path``."""
@@ -61,8 +63,8 @@ class Node:
         """Restart the machine at once, as a power cut does; return when it and its engine answer again."""
         before = self.boot_id()
         self.run("systemctl --force --force reboot", check=False)
-        wait_until(lambda: self.boot_id() not in ("", before), 120)
-        wait_until(lambda: self.run("incus query /1.0", check=False).returncode == 0, 120)
+        wait_until(lambda: self.boot_id() not in ("", before))
+        wait_until(lambda: self.run("incus query /1.0", check=False).returncode == 0)
 
     def boot_id(self) -> str:
         """Return what tells one boot of the machine from another, '' while it does not answer."""
@@ -119,9 +121,9 @@ class Controller:
         assert found, done.stdout + done.stderr
         return t.cast("dict[str, t.Any]", json.loads(found[1]))
 
-    def wait(self, is_so: t.Callable[[], bool], process: subprocess.Popen[str], timeout: float = 60) -> None:
+    def wait(self, is_so: t.Callable[[], bool], process: subprocess.Popen[str]) -> None:
         """Return as soon as ``is_so()``; fail where a started playbook ends before that."""
-        wait_until(lambda: process.poll() is not None or is_so(), timeout)
+        wait_until(lambda: process.poll() is not None or is_so())
         assert process.poll() is None, f"the playbook ended too early: {process.communicate()[0]}"
 
     def write(self, plays: list[dict[str, t.Any]]) -> Path:
@@ -158,14 +160,14 @@ class Controller:
         play = {"hosts": host, "gather_facts": False, "roles": [f"strata.fleet.{role}"], "vars": variables}
         return self.play(self.write([play]), *arguments)
 
-    def kill_once(self, process: subprocess.Popen[str], is_time: t.Callable[[], bool], timeout: float = 60) -> None:
+    def kill_once(self, process: subprocess.Popen[str], is_time: t.Callable[[], bool]) -> None:
         """Kill a started playbook, with all its helpers, as soon as ``is_time()``. Fails if it ends before that."""
-        self.wait(is_time, process, timeout)
+        self.wait(is_time, process)
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
 
 
-def wait_until(is_so: t.Callable[[], bool], timeout: float) -> None:
+def wait_until(is_so: t.Callable[[], bool], timeout: float = PATIENCE) -> None:
     """Return as soon as ``is_so()``; fail the test when that takes longer than ``timeout`` seconds."""
     deadline = time.monotonic() + timeout
     while not is_so():

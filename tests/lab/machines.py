@@ -27,7 +27,7 @@ SETTINGS = {
 # Digest of the image and the keys that a machine was made from.
 MADE_FROM = "user.lab.made-from"
 SSH_PORT = 22
-START_TIMEOUT = 60
+START_TIMEOUT = 120
 
 
 class Outer:

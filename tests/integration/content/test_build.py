@@ -187,11 +187,11 @@ def test_a_kill_leaves_nothing(place: str, folder: pathlib.Path) -> None:
         [sys.executable, "-c", code], env={"PYTHONPATH": ":".join(sys.path), "PATH": "/usr/sbin:/usr/bin:/sbin:/bin"}
     )
     root = pathlib.Path(place, "work/build/app-killed")
-    wait_until((root / "upper/usr/share").exists, 120)
+    wait_until((root / "upper/usr/share").exists)
     assert build.poll() is None
     build.send_signal(signal.SIGKILL)
     build.wait()
-    wait_until(lambda: str(root) not in pathlib.Path("/proc/self/mounts").read_text(), 20)
-    wait_until(lambda: not working_in(root), 20)
+    wait_until(lambda: str(root) not in pathlib.Path("/proc/self/mounts").read_text())
+    wait_until(lambda: not working_in(root))
     assert Repo(f"{place}/repo").rev("app/killed/stable") is None
     assert build_app(place, folder, description).changed

@@ -121,7 +121,7 @@ def clean(nodes: t.Sequence[Node]) -> None:
 
     def empty(node: Node) -> None:
         # What a killed run left in the engine may still be busy.
-        wait_until(lambda: node.run(script, check=False).returncode == 0, 60)
+        wait_until(lambda: node.run(script, check=False).returncode == 0)
 
     with ThreadPoolExecutor(len(nodes)) as pool:
         list(pool.map(empty, nodes))

@@ -13,7 +13,7 @@ ROOT_FOLDER = "/var/lib/incus/storage-pools/strata/containers/strata_{name}/root
 def restart(node: Node, name: str, *arguments: str) -> None:
     """Restart an appliance and return once it serves again."""
     node.run(f"incus restart --project strata {name} {' '.join(arguments)}")
-    wait_until(lambda: serves(node, name), 30)
+    wait_until(lambda: serves(node, name))
 
 
 def serves(node: Node, name: str) -> bool:

@@ -143,7 +143,7 @@ def test_a_policy_that_quarantines_does_so_only_when_it_is_told_to(
     fleet.deploy()
     add_host_path(node, name)
     audit()
-    wait_until(lambda: serves(node, name), 30)
+    wait_until(lambda: serves(node, name))
     found = audit("-e", "audit_enforce=true")
     assert "cut" in found.ran.output
     devices = instance(node, name)["devices"]
@@ -155,7 +155,7 @@ def test_a_policy_that_quarantines_does_so_only_when_it_is_told_to(
     node.run(f"{INCUS} start {name}")
     ran = fleet.play("release", "-e", f"release={name}")
     assert ran.returncode == 0, ran.output
-    wait_until(lambda: serves(node, name), 30)
+    wait_until(lambda: serves(node, name))
     assert name not in audit().bad
 
 

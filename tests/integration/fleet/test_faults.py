@@ -18,7 +18,7 @@ from ansible_collections.strata.fleet.tests.integration.fleet.fleet import (
     page,
     wait_unlocked,
 )
-from ansible_collections.strata.fleet.tests.integration.tools import Node
+from ansible_collections.strata.fleet.tests.integration.tools import PATIENCE, Node
 
 Nodes = list[Node]
 BALLAST = 60  # files of an app that nothing else has
@@ -43,7 +43,7 @@ class Gate:
             self.left -= 1
         if self.left < 0:
             self.reached.set()
-            self.opened.wait(60)
+            self.opened.wait(PATIENCE)
 
 
 @pytest.fixture(scope="module")
@@ -67,7 +67,7 @@ def when(node: Node, condition: str, action: str) -> t.Callable[[], None]:
     future = pool.submit(node.run, script)
 
     def wait() -> None:
-        future.result(90)
+        future.result(PATIENCE)
         pool.shutdown()
 
     return wait
@@ -109,7 +109,7 @@ def test_module_killed_while_pulling(fleet: Fleet, ready: Nodes) -> None:
     gate = Gate(BALLAST // 2)
     fleet.server.hook = gate
     process = fleet.start("deploy")
-    assert gate.reached.wait(60)
+    assert gate.reached.wait(PATIENCE)
     node.run(kill_holder())
     gate.opened.set()
     process.communicate()
@@ -190,7 +190,7 @@ def test_disk_full_while_pulling(fleet: Fleet, ready: Nodes) -> None:
     with node.small_disk(STORE, "450M"):
         try:
             process = fleet.start("deploy")
-            assert gate.reached.wait(60)
+            assert gate.reached.wait(PATIENCE)
             node.run(f"cat /dev/zero > {STORE}/filler", check=False)
             gate.opened.set()
             said = " ".join(process.communicate()[0].split())

@@ -188,8 +188,8 @@ def test_quarantine_cuts_off_until_release(fleet: Fleet, pair: Pair) -> None:
     assert {key: value for key, value in after["config"].items() if not key.startswith("volatile.")} == {
         key: value for key, value in before["config"].items() if not key.startswith("volatile.")
     }
-    wait_until(lambda: gets(node, "http://127.0.0.1:18080/"), 20)
-    wait_until(lambda: reaches(node, pair.second, FIRST, 8080), 20)
+    wait_until(lambda: gets(node, "http://127.0.0.1:18080/"))
+    wait_until(lambda: reaches(node, pair.second, FIRST, 8080))
     again = fleet.play("release", "-e", f"release={name}")
     assert again.returncode == 0, again.output
     assert not has_changed(again), again.output
@@ -246,4 +246,4 @@ def test_quarantine_with_stop_comes_back_running(fleet: Fleet, pair: Pair) -> No
     assert after["status"] == "Running"
     assert after["config"]["boot.autostart"] == before["config"]["boot.autostart"]
     assert after["devices"] == before["devices"]
-    wait_until(lambda: gets(node, f"http://{SECOND}:8080/"), 15)
+    wait_until(lambda: gets(node, f"http://{SECOND}:8080/"))

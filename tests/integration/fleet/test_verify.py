@@ -171,7 +171,7 @@ def test_root_and_mounts(name: str, fleet: Fleet, ready: Nodes, verify: t.Callab
 def test_a_node_that_is_busy(name: str, fleet: Fleet, ready: Nodes) -> None:
     node = ready[1]
     holder = node.run(f"flock --no-fork {STORE}/lock sleep 600 >/dev/null 2>&1 & echo $!").stdout.strip()
-    wait_until(lambda: node.run(f"flock --nonblock {STORE}/lock true", check=False).returncode != 0, 20)
+    wait_until(lambda: node.run(f"flock --nonblock {STORE}/lock true", check=False).returncode != 0)
     try:
         ran = fleet.play("verify")
     finally:
