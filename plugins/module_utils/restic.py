@@ -120,14 +120,25 @@ class Restic:
         """Make the repository. restic refuses where one is."""
         self._call("init", timeout=TO_ANSWER)
 
-    def prepare(self) -> str:
-        """Have a repository, and return its id."""
+    def prepare(self, expected: t.Collection[str] = ()) -> str:
+        """Have a repository, and return its id. Where one with an ``expected`` id was, none is made in its place.
+
+        What is gone may be a disk that is not mounted.
+        """
         try:
             known = self.find_id()
         except RepositoryError as error:
-            if isinstance(error, WrongPassword) or self.version() >= FIRST_WITH_CODES:
+            if expected or isinstance(error, WrongPassword) or self.version() >= FIRST_WITH_CODES:
                 raise
             return self._prepare_blindly(error)
+        if expected and known not in expected:
+            found = f"is another one now ({known[:8]})" if known else "is gone"
+            raise RepositoryAbsent(
+                f"Repository {self.repository.name} ({self.repository.url}) {found}, but this node has backups in "
+                f"{', '.join(each[:8] for each in sorted(expected))}: see that its disk is mounted and its url right. "
+                "To begin a new repository, give it another name in backup_repositories",
+                repository=self.repository.name,
+            )
         if not known:
             self.init()
         return known or self.find_id()
