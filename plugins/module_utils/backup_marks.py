@@ -14,6 +14,7 @@ import json
 import typing as t
 from pathlib import Path
 
+from ansible_collections.strata.fleet.plugins.module_utils import clock
 from ansible_collections.strata.fleet.plugins.module_utils.errors import ContentError
 from ansible_collections.strata.fleet.plugins.module_utils.marks import write_durably
 
@@ -82,6 +83,28 @@ def note_drill(store: Path, appliance: str, proof: Proof) -> None:
     """Remember a drill, and what it proved where it did."""
     found = {"drill": proof._asdict()}
     update(store, appliance, **(found if proof.reason else {**found, "proven": proof._asdict()}))
+
+
+def tell(store: Path, appliance: str, created: str) -> Marks:
+    """Return what the status says of an appliance's backups, with ages in seconds by this node's clock.
+
+    ``age`` is that of the newest good backup, or of the appliance itself where there is none.
+    """
+    known = read(store, appliance)
+    good, attempt, drill = (known.get(key) or {} for key in ("good", "attempt", "drill"))
+    proven = known.get("proven") or {}
+    return {
+        "repository": known.get("repository", ""),
+        "good": good or None,
+        "age": clock.age(good.get("made") or created),
+        "failures": known.get("failures", 0),
+        "failure": attempt.get("reason", ""),
+        "failure_age": clock.age(attempt["at"]) if attempt.get("reason") else None,
+        "proven": proven or None,
+        "proven_age": clock.age(proven["at"]) if proven else None,
+        "drill_failure": drill.get("reason", ""),
+        "held_since": (known.get("frozen") or {}).get("at", ""),
+    }
 
 
 def remove(store: Path, appliance: str) -> None:

@@ -27,7 +27,8 @@ OWN = (
     (str(Path(PROGRAM).parent), Path(PROGRAM).name),
 )
 ONLY_ROOT, EVERYONE = 0o600, 0o644
-# The sandbox leaves what showing restic the snapshots takes: mounts, and reading what is everybody's.
+# What the sandbox leaves is what showing restic the snapshots takes: mounts, reading all files, and openat2(2), which
+# bwrap calls and RestrictSUIDSGID forbids.
 SERVICE = f"""\
 # Written by Strata (role backup).
 [Unit]
@@ -56,7 +57,6 @@ ProtectSystem=full
 RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6 AF_NETLINK
 RestrictNamespaces=mnt
 RestrictRealtime=yes
-RestrictSUIDSGID=yes
 SystemCallArchitectures=native
 """
 TIMER = """\

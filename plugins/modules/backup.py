@@ -164,6 +164,7 @@ from ansible_collections.strata.fleet.plugins.module_utils import (
     runner,
 )
 from ansible_collections.strata.fleet.plugins.module_utils.errors import BadInput
+from ansible_collections.strata.fleet.plugins.module_utils.repositories import Repository
 
 SPEC = {
     **options.NODE_OPTIONS,
@@ -198,7 +199,7 @@ def work(params: dict[str, t.Any], check_mode: bool) -> runner.Result:
     )
 
 
-def prune(repositories: t.Iterable[backup_options.Repository], check_mode: bool) -> runner.Result:
+def prune(repositories: t.Iterable[Repository], check_mode: bool) -> runner.Result:
     """Free the room of backups that were let go of."""
     steps = []
     for repository in repositories:

@@ -9,12 +9,13 @@ import pytest
 from ansible_collections.strata.fleet.tests.integration.fleet.fleet import (
     STORE,
     Fleet,
+    has_changed,
     init_pid,
     inside,
     instance,
     picture,
 )
-from ansible_collections.strata.fleet.tests.integration.tools import Node, Ran
+from ansible_collections.strata.fleet.tests.integration.tools import Node, Ran, wait_until
 
 PASSWORD = "tell-nobody"
 PLACE = "/srv/it-backup"
@@ -116,3 +117,45 @@ def test_a_backup_has_the_files_and_what_they_belong_to(backed: Fleet, node: Nod
     back_up(backed)
     assert len(snapshots(node, name)) == 2
     assert snapshot["id"] not in [each["id"] for each in snapshots(node, name)]
+
+
+def test_nodes_back_up_by_themselves(backed: Fleet, node: Node) -> None:
+    name = want(backed, node, keep={"last": 3}, schedule="*-*-* 02:00")
+    other = want(backed, node, "quiet")
+    backed.deploy()
+    checked = backed.play("backup_schedule", "--check", "--diff")
+    assert checked.returncode == 0, checked.output
+    assert "OnCalendar=*-*-* 02:00" in checked.output
+    assert PASSWORD not in checked.output
+    assert node.run("ls /etc/strata/backup", check=False).returncode
+    for changed in (True, False):
+        ran = backed.play("backup_schedule", "--diff")
+        assert ran.returncode == 0, ran.output
+        assert PASSWORD not in ran.output
+        assert has_changed(ran) == changed
+    assert node.run("stat --format=%a /etc/strata/backup/repositories/local.json").stdout == "600\n"
+    timers = node.run("systemctl list-timers --output=json 'strata-backup@*'").stdout
+    assert [each["unit"] for each in json.loads(timers)] == [f"strata-backup@{name}.timer"]
+
+    node.run(f"systemctl start strata-backup@{name}.service")
+    (snapshot,) = snapshots(node, name)
+    assert remembered(node, name)["good"]["snapshot"] == snapshot["id"]
+    assert snapshots(node, other) == []
+    assert_nothing_is_left(node, name)
+    assert PASSWORD not in node.run(f"journalctl --unit=strata-backup@{name}.service --output=cat").stdout
+
+    # Killed while restic works: systemd has the rest undone.
+    inside(node, name, "head -c 30000000 /dev/urandom > /var/lib/site/much")
+    unit = f"strata-backup@{name}.service"
+    node.run(f"systemctl start --no-block {unit}")
+    wait_until(lambda: bool(engine_snapshots(node, name)), 30)
+    node.run(f"systemctl kill --signal=KILL {unit}")
+    wait_until(lambda: node.run(f"systemctl is-failed {unit}", check=False).stdout == "failed\n", 30)
+    assert_nothing_is_left(node, name)
+
+    backed.appliances[name]["appliance_backup"]["schedule"] = ""
+    ran = backed.play("backup_schedule")
+    assert ran.returncode == 0, ran.output
+    left = "ls /etc/strata/backup/* /etc/systemd/system/strata-backup* /usr/local/lib/strata/backup.pyz"
+    assert node.run(f"{left} | grep -v :$", check=False).stdout.strip() == ""
+    assert json.loads(node.run("systemctl list-timers --output=json 'strata-backup@*'").stdout) == []
