@@ -19,7 +19,12 @@ from ansible_collections.strata.fleet.tests.integration.tools import Node, Ran, 
 
 PASSWORD = "tell-nobody"
 PLACE = "/srv/it-backup"
-CLEAN = f"rm -rf {PLACE} /var/cache/strata/restic; rm -f {STORE}/backups/it-*"
+CLEAN = f"""
+systemctl disable --now $(cd /etc/systemd/system; ls strata-backup@*.timer 2>/dev/null) 2>/dev/null
+rm -rf {PLACE} /var/cache/strata/restic /etc/strata/backup /etc/systemd/system/strata-backup@* /usr/local/lib/strata/backup.pyz
+rm -f {STORE}/backups/it-*
+systemctl daemon-reload
+"""
 
 
 @pytest.fixture
