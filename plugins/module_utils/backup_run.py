@@ -56,7 +56,7 @@ def run(plan: BackupPlan, node: Node, repositories: t.Mapping[str, Repository], 
         outcomes = {outcome["appliance"]: outcome for outcome in pool.map(work, plan.jobs)}
     for job in plan.jobs:
         if outcomes[job.wish.name]["outcome"] == SAVED and job.wish.keep:
-            forget(job, repositories[job.wish.repository], outcomes[job.wish.name])
+            forget(job, repositories[job.wish.repository], node.wait, outcomes[job.wish.name])
     outcomes |= {name: describe(name, "", FAILED, reason=reason) for name, reason in plan.failed.items()}
     return outcomes | {name: describe(name, "", SKIPPED, reason=reason) for name, reason in plan.skipped.items()}
 
@@ -72,7 +72,7 @@ def prepare(repository: Repository, node: Node, plan: BackupPlan) -> str:
     """Have the repository, and return its own id; nothing is made anew where backups of this node are missing."""
     own = [backup_marks.read(node.store, job.wish.name) for job in plan.jobs if job.wish.repository == repository.name]
     expected = {mark["id"] for mark in own if mark.get("repository") == repository.name and mark.get("id")}
-    with opened(repository) as restic:
+    with opened(repository, patience=node.wait) as restic:
         return restic.prepare(expected)
 
 
@@ -82,10 +82,10 @@ def prune(repository: Repository) -> None:
         restic.prune()
 
 
-def forget(job: Job, repository: Repository, outcome: Outcome) -> None:
+def forget(job: Job, repository: Repository, patience: float, outcome: Outcome) -> None:
     """Let go of older backups. A backup that succeeded has succeeded, also where this does not."""
     try:
-        with opened(repository) as restic:
+        with opened(repository, patience=patience) as restic:
             outcome["forgotten"] = restic.forget(job.wish.name, job.wish.keep)
     except StrataError as error:
         outcome["reason"] = f"It is saved, but older backups were not let go of: {error.message}"
@@ -127,7 +127,7 @@ def back_up(node: Node, job: Job, repository: Repository) -> Outcome:
         with backup_moment.alone(node):
             moment = backup_moment.take(node, name, moment_args)
             record = write_record(node, job, moment.made, record_path)
-        with opened(repository) as restic:
+        with opened(repository, patience=node.wait) as restic:
             wrap = show(node, job, record_path)
             saved = restic.backup(VIEW, [VOLUMES, NAME], name, wrap)
     finally:
