@@ -21,7 +21,7 @@ from pathlib import Path
 from ansible_collections.strata.fleet.plugins.module_utils import backup_have, backup_plan, backup_run
 from ansible_collections.strata.fleet.plugins.module_utils.backup_moment import Node
 from ansible_collections.strata.fleet.plugins.module_utils.engine import Engine
-from ansible_collections.strata.fleet.plugins.module_utils.errors import StrataError
+from ansible_collections.strata.fleet.plugins.module_utils.errors import Conflict, StrataError
 from ansible_collections.strata.fleet.plugins.module_utils.repositories import Repository
 
 SETTINGS = Path("/etc/strata/backup")
@@ -51,11 +51,11 @@ def back_up(job: Data) -> Data:
 
 
 def mend(job: Data) -> Data:
-    """Undo what a backup left that was killed."""
+    """Undo what a backup left that was killed; what another run is doing is not."""
     node, wish = build(job)
-    for each in make_plan(node, wish).jobs:
-        for step in each.mend:
-            backup_run.STEPS[step.action](node, wish.name, step.args)
+    with contextlib.suppress(Conflict), backup_run.only_one(node.store, wish.name):
+        for each in make_plan(node, wish).jobs:
+            backup_run.mend(node, each)
     return backup_run.describe(wish.name, wish.repository, backup_plan.SKIPPED)
 
 

@@ -102,8 +102,7 @@ def _run_job(
     name, target, started = job.wish.name, job.wish.repository, clock.now()
     try:
         with only_one(node.store, name):
-            for step in job.mend:
-                STEPS[step.action](node, name, step.args)
+            mend(node, job)
             if target in refused:
                 raise refused[target]
             outcome = back_up(node, job, repositories[target])
@@ -117,12 +116,24 @@ def _run_job(
     return outcome
 
 
+def mend(node: Node, job: Job) -> None:
+    """Undo what a backup left that was killed."""
+    for step in job.mend:
+        STEPS[step.action](node, job.wish.name, step.args)
+    record_of(node.store, job.wish.name).unlink(missing_ok=True)
+
+
+def record_of(store: Path, appliance: str) -> Path:
+    """Return where the record stands while restic reads it."""
+    return store / "backups" / f"{appliance}.{NAME}"
+
+
 def back_up(node: Node, job: Job, repository: Repository) -> Outcome:
     """Back one appliance up. Raises StrataError where that fails; nothing is left of it then but what restic keeps."""
     begun = time.monotonic()
     name = job.wish.name
     moment_args = next(step.args for step in job.steps if step.action == "take_moment")
-    record_path = node.store / "backups" / f"{name}.{NAME}"
+    record_path = record_of(node.store, name)
     try:
         with backup_moment.alone(node):
             moment = backup_moment.take(node, name, moment_args)
