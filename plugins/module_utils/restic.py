@@ -22,6 +22,7 @@ from pathlib import Path
 from ansible_collections.strata.fleet.plugins.module_utils import command
 from ansible_collections.strata.fleet.plugins.module_utils.errors import (
     BadInput,
+    CommandError,
     CommandTimeout,
     ContentError,
     RepositoryAbsent,
@@ -84,6 +85,8 @@ class Summary(t.NamedTuple):
 @contextlib.contextmanager
 def opened(repository: Repository, cache: Path = CACHE, patience: float = LOCK_PATIENCE) -> t.Iterator[Restic]:
     """Give the client for a while. ``patience``: for how many seconds a repository may be locked."""
+    if not shutil.which("restic"):
+        raise CommandError("restic is not installed on this node: the role strata.fleet.backup installs it")
     with contextlib.ExitStack() as files:
         key, hosts = (
             files.enter_context(in_memory(text)) if text else ""

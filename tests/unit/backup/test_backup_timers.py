@@ -5,9 +5,13 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import threading
+import time
 import typing as t
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from ansible_collections.strata.fleet.plugins.module_utils import backup_main
 from ansible_collections.strata.fleet.plugins.module_utils.backup_timers import PROGRAM, Timers, build, make_plan
 from ansible_collections.strata.fleet.plugins.plugin_utils.backup_program import build_program
 
@@ -83,3 +87,22 @@ def test_the_program_is_the_same_each_time_and_runs_without_ansible(tmp_path: Pa
     done = subprocess.run(argv, capture_output=True, text=True, check=False, cwd=tmp_path)
     assert done.returncode == 1, done.stderr
     assert "nobody.json" in json.loads(done.stdout)["reason"]
+
+
+def test_timers_that_go_off_together_wait_for_a_slot(tmp_path: Path) -> None:
+    working, most = 0, 0
+    lock = threading.Lock()
+
+    def work(_number: int) -> None:
+        nonlocal working, most
+        with backup_main.slot(tmp_path, 2):
+            with lock:
+                working += 1
+                most = max(most, working)
+            time.sleep(0.2)
+            with lock:
+                working -= 1
+
+    with ThreadPoolExecutor(5) as pool:
+        list(pool.map(work, range(5)))
+    assert most == 2
