@@ -38,8 +38,8 @@ def main() -> None:
         outcome = mend(job) if MEND in flags else back_up(job)
     except (StrataError, OSError, ValueError) as error:
         outcome = backup_run.describe(name, "", backup_plan.FAILED, reason=str(error))
-    print(json.dumps(outcome, sort_keys=True), flush=True)  # noqa: T201 - to the journal
-    sys.exit(outcome["outcome"] == backup_plan.FAILED)
+    sys.stdout.write(json.dumps(outcome, sort_keys=True) + "\n")  # to the journal
+    raise SystemExit(outcome["outcome"] == backup_plan.FAILED)
 
 
 def back_up(job: Data) -> Data:

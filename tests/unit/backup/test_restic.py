@@ -87,7 +87,7 @@ def test_what_is_restored_is_what_was_backed_up(restic: Restic, source: Path, tm
 @needs_restic
 def test_what_is_let_go_of_and_what_damage_is_found(restic: Restic, source: Path, repository: Repository) -> None:
     restic.prepare()
-    for _ in range(3):
+    for _each in range(3):
         restic.backup(str(source), ["volumes"], "web1")
     other = restic.backup(str(source), ["volumes"], "web2")
     assert restic.forget("web1", {"last": 1}) == 2
