@@ -47,7 +47,9 @@ def read_wanted(inventory: Inventory) -> dict[str, Wanted]:
     nodes: dict[str, dict[str, t.Any]] = {name: {} for name in inventory.members("nodes")}
     wanted = {name: inventory.read(name, "appliance_") for name in inventory.members("appliances")}
     return {
-        name: Wanted(find_node(variables, nodes), variables.get("appliance_state", "running"))
+        name: Wanted(
+            find_node(variables, nodes), variables.get("appliance_state", "running"), variables.get("appliance_backup")
+        )
         for name, variables in wanted.items()
         if variables.get("appliance_state", "running") != "absent"
     }

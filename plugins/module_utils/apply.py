@@ -9,7 +9,15 @@ import concurrent.futures
 import typing as t
 from pathlib import Path
 
-from ansible_collections.strata.fleet.plugins.module_utils import clock, config_layer, health, history, marks, skeleton
+from ansible_collections.strata.fleet.plugins.module_utils import (
+    backup_marks,
+    clock,
+    config_layer,
+    health,
+    history,
+    marks,
+    skeleton,
+)
 from ansible_collections.strata.fleet.plugins.module_utils.engine import Engine
 from ansible_collections.strata.fleet.plugins.module_utils.errors import Changed, EngineError, StrataError
 from ansible_collections.strata.fleet.plugins.module_utils.lockdown import networks
@@ -169,6 +177,7 @@ def delete_instance(node: Node, appliance: str, _args: Args) -> None:
     node.engine.delete(f"/instances/{appliance}")
     marks.remove(node.store, appliance)
     history.remove(node.store, appliance)
+    backup_marks.remove(node.store, appliance)
 
 
 def wait_healthy(node: Node, appliance: str, args: Args) -> None:

@@ -13,6 +13,13 @@ def now() -> str:
     return dt.datetime.now(dt.UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
+def age(then: str) -> int | None:
+    """Return how many seconds ago a time in ISO 8601 was, None for no time."""
+    if not then:
+        return None
+    return int((dt.datetime.now(dt.UTC) - dt.datetime.fromisoformat(then)).total_seconds())
+
+
 def compact() -> str:
     """Return the time as it can stand in a name, such as 20261122T171500Z."""
     return dt.datetime.now(dt.UTC).strftime("%Y%m%dT%H%M%SZ")

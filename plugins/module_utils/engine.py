@@ -35,6 +35,7 @@ class Engine:
 
     def __init__(self, socket: str = SOCKET, project: str = "default", timeout: float = 120) -> None:
         self.project = project
+        self.socket = socket
         self._timeout = timeout
         self._transport = Transport(socket)
 
@@ -74,6 +75,18 @@ class Engine:
     def server(self) -> Body:
         """Return GET /1.0: api_extensions, config, environment, auth."""
         return t.cast("Body", self.read("")[0])
+
+    def is_back_within(self, seconds: float) -> bool:
+        """Wait for a server that did not answer: it may have been restarted."""
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            try:
+                self.server()
+            except errors.StrataError:
+                time.sleep(1)
+            else:
+                return True
+        return False
 
     def pool_driver(self, pool: str) -> str:
         """Return the driver of a storage pool, such as btrfs."""

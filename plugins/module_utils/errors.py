@@ -32,6 +32,10 @@ class CommandError(StrataError):
     """A program ended with an error."""
 
 
+class CommandTimeout(CommandError):
+    """A program did not finish in time."""
+
+
 class ContentError(StrataError):
     """Content is missing, unsigned, wrongly signed, tampered with, or not what it says it is."""
 
@@ -62,3 +66,19 @@ class Changed(EngineError):
 
 class Unhealthy(StrataError):
     """An appliance runs but does not serve."""
+
+
+class RepositoryError(StrataError):
+    """A backup repository cannot be used as asked."""
+
+
+class RepositoryAbsent(RepositoryError):
+    """There is no backup repository at that place."""
+
+
+class RepositoryLocked(RepositoryError):
+    """Another run holds the backup repository, and it is alive."""
+
+
+class WrongPassword(RepositoryError):
+    """The password opens no key of the backup repository."""

@@ -15,7 +15,6 @@ import shutil
 import tempfile
 import typing as t
 
-from ansible.module_utils.urls import open_url
 from ansible_collections.strata.fleet.plugins.module_utils import command, manifests
 from ansible_collections.strata.fleet.plugins.module_utils.errors import (
     CommandError,
@@ -43,7 +42,7 @@ def answers(url: str) -> bool:
     if url.startswith("file://"):
         return pathlib.Path(url.removeprefix("file://"), "config").is_file()
     try:
-        open_url(f"{url.rstrip('/')}/config", timeout=PROBE_TIMEOUT).close()
+        _open(f"{url.rstrip('/')}/config").close()
     except Exception:  # noqa: BLE001  whatever it is (name, route, TLS, status), nothing can be pulled
         return False
     return True
@@ -52,10 +51,17 @@ def answers(url: str) -> bool:
 def read_index(url: str) -> dict[str, int]:
     """Return the sizes in bytes of a depot's static deltas, named FROM-TO or -TO; {} where it does not list them."""
     try:
-        with open_url(f"{url.rstrip('/')}/{DELTA_INDEX}", timeout=PROBE_TIMEOUT) as answer:
+        with _open(f"{url.rstrip('/')}/{DELTA_INDEX}") as answer:
             return t.cast("dict[str, int]", json.loads(answer.read()))
     except Exception:  # noqa: BLE001  an older depot has none, and it only tells sizes
         return {}
+
+
+def _open(url: str) -> t.Any:
+    # Not above: the program that backs appliances up by itself reads stores too, on nodes that have no Ansible.
+    from ansible.module_utils.urls import open_url  # noqa: PLC0415
+
+    return open_url(url, timeout=PROBE_TIMEOUT)
 
 
 def free_bytes(path: str) -> int:

@@ -10,7 +10,7 @@ import concurrent.futures
 import typing as t
 from pathlib import Path
 
-from ansible_collections.strata.fleet.plugins.module_utils import health, history, marks
+from ansible_collections.strata.fleet.plugins.module_utils import backup_marks, health, history, marks
 from ansible_collections.strata.fleet.plugins.module_utils.engine import Engine
 from ansible_collections.strata.fleet.plugins.module_utils.errors import StrataError
 from ansible_collections.strata.fleet.plugins.module_utils.instance import PREVIOUS, composition_of
@@ -64,6 +64,7 @@ def _describe(sources: Sources, body: Body, memory: t.Mapping[int, int], check_h
         "quarantine": quarantine.tell(cut) if cut else None,
         "bad": own_marks.get("bad", []),
         "last_swap": next(reversed(history.read(store, name)), None),
+        "backup": backup_marks.tell(store, name, str(body.get("created_at", ""))),
         "health": "not checked",
         "fault": "",
         "look": f"incus exec --project {engine.project} {name} -- sh",

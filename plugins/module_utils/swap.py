@@ -8,7 +8,6 @@ from __future__ import annotations
 import concurrent.futures
 import functools
 import threading
-import time
 import typing as t
 
 from ansible_collections.strata.fleet.plugins.module_utils import clock, health, history, marks
@@ -178,16 +177,8 @@ def _describe(swap: Swap, verdict: tuple[str, str], started: str, interruption: 
 
 
 def engine_is_back(node: Node) -> bool:
-    """Wait for an engine that did not answer: it may have been restarted."""
-    deadline = time.monotonic() + PATIENCE
-    while time.monotonic() < deadline:
-        try:
-            node.engine.server()
-        except StrataError:
-            time.sleep(1)
-        else:
-            return True
-    return False
+    """Wait for an engine that did not answer."""
+    return node.engine.is_back_within(PATIENCE)
 
 
 def remember_as_bad(node: Node, swap: Swap, composition: Composition, reason: str) -> None:

@@ -91,6 +91,14 @@ appliances:
     last_swap:
       description: What became of the last swap, as M(strata.fleet.patch) returns it. Null where there was none.
       type: dict
+    backup:
+      description:
+        - What the node remembers of its backups - the name of the C(repository), the newest C(good) one (C(snapshot),
+          C(made), C(seconds), C(added) and C(processed) bytes, C(files)) and its C(age) in seconds, or that of the
+          appliance where there is none; how many C(failures) since, the last C(failure) and C(failure_age); what a
+          drill has C(proven) and C(proven_age), and C(drill_failure); C(held_since) of an appliance that a backup left
+          held.
+      type: dict
     health:
       description: C(healthy), C(unhealthy) or C(not checked).
       type: str

@@ -8,6 +8,7 @@ from __future__ import annotations
 import io
 import typing as t
 
+from ansible_collections.strata.fleet.plugins.module_utils.durations import format_duration, parse_duration
 from ansible_collections.strata.fleet.plugins.module_utils.sizes import format_size
 
 try:
@@ -17,7 +18,7 @@ try:
 except ImportError:  # said by inventory.failures
     rich = None  # type: ignore[assignment]
 
-COLUMNS = ("appliance", "node", "address", "app", "base", "state", "health", "boot", "memory")
+COLUMNS = ("appliance", "node", "address", "app", "base", "state", "health", "boot", "memory", "backup")
 WIDTH = 150
 SHOWN = 5  # commands under the table
 GOOD = "healthy"
@@ -26,10 +27,11 @@ Row = dict[str, t.Any]
 
 
 class Wanted(t.NamedTuple):
-    """Where an appliance should be, and whether it should be running or stopped."""
+    """Where an appliance should be, whether running or stopped, and how it is backed up (None: it is not)."""
 
     node: str
     state: str
+    backup: t.Mapping[str, t.Any] | None = None
 
 
 def build_rows(found: t.Mapping[str, t.Mapping[str, t.Any]], wanted: t.Mapping[str, Wanted]) -> list[Row]:
@@ -51,6 +53,39 @@ def build_rows(found: t.Mapping[str, t.Mapping[str, t.Any]], wanted: t.Mapping[s
 def _compare(item: Row, node: str, wanted: Wanted | None) -> Row:
     if wanted is None or wanted.node != node:
         return {"wanted": False, "fault": item["fault"] or "the inventory does not ask for it on this node"}
+    own = _compare_state(item, wanted)
+    fault = own.get("fault", item["fault"])
+    backup = _describe_backup(item.get("backup") or {}, wanted.backup) if wanted.backup else {}
+    return {**own, "fault": fault or backup.get("fault", ""), "backup": {**(item.get("backup") or {}), **backup}}
+
+
+def _describe_backup(found: Row, wanted: t.Mapping[str, t.Any]) -> Row:
+    """Return how old a backup may be, and what is wrong with it."""
+    objective = parse_duration(wanted["objective"]) if "objective" in wanted else None
+    age = found.get("age")
+    is_overdue = objective is not None and (age is None or age > objective)
+    return {"objective": objective, "overdue": is_overdue, "fault": _find_backup_fault(found, objective, is_overdue)}
+
+
+def _find_backup_fault(found: Row, objective: int | None, is_overdue: bool) -> str:
+    if found.get("held_since"):
+        return (
+            f"a backup that was cut off at {found['held_since']} left it held: run playbooks/backup.yml, which lets go"
+        )
+    if found.get("failure"):
+        failed = f"its last backup failed {format_duration(found['failure_age'])} ago: {found['failure']}"
+        return f"{failed} (times since a good one: {found['failures']})" if found["failures"] > 1 else failed
+    if is_overdue:
+        newest = (
+            f"its newest backup is {format_duration(found['age'])} old" if found.get("good") else "it has no backup"
+        )
+        return f"{newest}, objective {format_duration(objective or 0)}: run playbooks/backup.yml"
+    if found.get("drill_failure"):
+        return f"its last drill failed: {found['drill_failure']}"
+    return ""
+
+
+def _compare_state(item: Row, wanted: Wanted) -> Row:
     if item["state"] == wanted.state == "stopped":
         return {"wanted": True, "health": "not checked", "fault": ""}
     if wanted.state == "stopped":
@@ -96,4 +131,13 @@ def _cells(row: Row) -> tuple[str, ...]:
     app, base = (f"{row[kind]['name']} {row[kind]['version']}" if row[kind] else "" for kind in ("app", "base"))
     boot = f"{row['boot_seconds']:.1f} s" if row["boot_seconds"] is not None else ""
     memory = format_size(row["memory"]) if row["memory"] else ""
-    return row["name"], row["node"], row["address"] or "", app, base, row["state"], row["health"], boot, memory
+    place = (row["name"], row["node"], row["address"] or "", app, base)
+    return *place, row["state"], row["health"], boot, memory, _tell_backup(row.get("backup") or {})
+
+
+def _tell_backup(backup: Row) -> str:
+    """Return how old the newest backup is, and the last that a drill proved; '' for an appliance without backups."""
+    if not backup.get("good"):
+        return "none" if "objective" in backup else ""
+    age = format_duration(backup["age"])
+    return f"{age}, proven {format_duration(backup['proven_age'])}" if backup.get("proven") else age

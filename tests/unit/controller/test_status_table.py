@@ -76,3 +76,47 @@ def test_rows_are_in_the_order_of_nodes_and_names() -> None:
     results = {"node2": {"appliances": [found(name="a")]}, "node1": {"appliances": [found(name="c"), found(name="b")]}}
     rows = build_rows(results, {})
     assert [(row["node"], row["name"]) for row in rows] == [("node1", "b"), ("node1", "c"), ("node2", "a")]
+
+
+BACKED = {"web1": Wanted("node1", "running", {"repository": "offsite", "objective": "24h"})}
+HOUR = 3600
+
+
+def backed(**known: t.Any) -> dict[str, t.Any]:
+    return found(backup={"good": {"snapshot": "a" * 64}, "age": 5 * HOUR, "failures": 0, "failure": "", **known})
+
+
+def fault_of(item: dict[str, t.Any], wanted: dict[str, Wanted]) -> str:
+    (row,) = build_rows({"node1": {"appliances": [item]}}, wanted)
+    assert is_good(row) == (not row["fault"])
+    return str(row["fault"])
+
+
+def test_the_age_of_a_backup_is_shown_with_what_is_proven() -> None:
+    item = backed(proven={"snapshot": "a"}, proven_age=50 * HOUR)
+    rows = build_rows({"node1": {"appliances": [item]}}, BACKED)
+    assert [is_good(row) for row in rows] == [True]
+    assert "17 MiB  5 h, proven 2 d" in draw_table(rows).replace("   ", "  ")
+
+
+def test_backups_are_measured_against_what_the_appliance_asks_for() -> None:
+    old = backed(age=49 * HOUR)
+    never = found(backup={"good": None, "age": 25 * HOUR})
+    fresh = found(backup={"good": None, "age": HOUR})
+    assert fault_of(old, BACKED) == "its newest backup is 2 d old, objective 24 h: run playbooks/backup.yml"
+    assert fault_of(never, BACKED) == "it has no backup, objective 24 h: run playbooks/backup.yml"
+    assert fault_of(fresh, BACKED) == ""
+    for item in (old, never):
+        assert fault_of(item, {"web1": Wanted("node1", "running", {"repository": "offsite"})}) == ""
+        assert fault_of(item, WANTED) == ""
+
+
+def test_a_backup_that_failed_is_a_fault_until_one_succeeds() -> None:
+    failed = backed(failure="no route", failure_age=3 * HOUR, failures=1)
+    assert fault_of(failed, BACKED) == "its last backup failed 3 h ago: no route"
+    assert fault_of({**failed, "backup": {**failed["backup"], "failures": 4}}, BACKED).endswith(
+        "(times since a good one: 4)"
+    )
+    assert fault_of({**failed, "health": "unhealthy", "fault": "sick"}, BACKED) == "sick"
+    assert "left it held" in fault_of(backed(held_since="2026-11-22T10:00:00Z"), BACKED)
+    assert "no such file" in fault_of(backed(drill_failure="no such file"), BACKED)

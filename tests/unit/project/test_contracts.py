@@ -10,7 +10,8 @@ from pathlib import Path
 import jsonschema
 import pytest
 import yaml
-from ansible_collections.strata.fleet.plugins.doc_fragments import appliance, build, judge, node
+from ansible_collections.strata.fleet.plugins.doc_fragments import appliance, build, judge, node, repositories
+from ansible_collections.strata.fleet.plugins.module_utils.backup_options import REPOSITORY_OPTIONS
 from ansible_collections.strata.fleet.plugins.module_utils.build_options import BUILD_OPTIONS
 from ansible_collections.strata.fleet.plugins.module_utils.judge_options import JUDGE_OPTIONS
 from ansible_collections.strata.fleet.plugins.module_utils.options import APPLIANCE_OPTIONS, NODE_OPTIONS
@@ -27,6 +28,7 @@ FRAGMENTS: dict[str, t.Any] = {
     "build": build.ModuleDocFragment,
     "judge": judge.ModuleDocFragment,
     "node": node.ModuleDocFragment,
+    "repositories": repositories.ModuleDocFragment,
 }
 
 
@@ -64,7 +66,13 @@ def without_words(documented: dict[str, t.Any]) -> dict[str, t.Any]:
 
 @pytest.mark.parametrize(
     ("fragment", "options"),
-    [("node", NODE_OPTIONS), ("build", BUILD_OPTIONS), ("appliance", APPLIANCE_OPTIONS), ("judge", JUDGE_OPTIONS)],
+    [
+        ("node", NODE_OPTIONS),
+        ("build", BUILD_OPTIONS),
+        ("appliance", APPLIANCE_OPTIONS),
+        ("judge", JUDGE_OPTIONS),
+        ("repositories", REPOSITORY_OPTIONS),
+    ],
 )
 def test_fragments_document_the_options_that_modules_share(fragment: str, options: dict[str, t.Any]) -> None:
     documented = without_words(yaml.safe_load(FRAGMENTS[fragment].DOCUMENTATION)["options"])

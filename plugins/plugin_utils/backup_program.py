@@ -1,0 +1,62 @@
+# Copyright (c) 2026, The Strata authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The program that nodes' timers run: some of the collection's modules in one file."""
+
+from __future__ import annotations
+
+import ast
+import io
+import typing as t
+import zipfile
+from pathlib import Path
+
+PACKAGE = "ansible_collections.strata.fleet.plugins.module_utils"
+ENTRY = "backup_main"
+SHEBANG = b"#!/usr/bin/python3\n"
+MAIN = f"from {PACKAGE}.{ENTRY} import main\n\nmain()\n"
+EPOCH = (1980, 1, 1, 0, 0, 0)  # the first date that an archive can hold
+FOLDER = Path(__file__).parents[1] / "module_utils"
+
+
+def build_program() -> bytes:
+    """Return the program."""
+    names = find_modules(ENTRY)
+    parents = {str(parent) for name in names for parent in Path(path_of(name)).parents if str(parent) != "."}
+    texts = {f"{parent}/__init__.py": "" for parent in parents}
+    texts |= {path_of(name): _source(name).read_text() for name in names}
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as archive:
+        for path, text in sorted({**texts, "__main__.py": MAIN}.items()):
+            archive.writestr(zipfile.ZipInfo(path, EPOCH), text, zipfile.ZIP_DEFLATED)
+    return SHEBANG + packed.getvalue()
+
+
+def find_modules(entry: str) -> list[str]:
+    """Return a module's name and those of all that it imports of its package, such as lockdown.quarantine."""
+    found: dict[str, None] = {}
+    waiting = [entry]
+    while waiting:
+        name = waiting.pop()
+        if name not in found and _source(name).exists():
+            found[name] = None
+            waiting += _imports(ast.parse(_source(name).read_text()))
+    return sorted(found)
+
+
+def path_of(name: str) -> str:
+    """Return where a module is in the program."""
+    return f"{PACKAGE}.{name}".replace(".", "/") + ".py"
+
+
+def _source(name: str) -> Path:
+    return FOLDER / f"{name.replace('.', '/')}.py"
+
+
+def _imports(tree: ast.Module) -> t.Iterator[str]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith(PACKAGE):
+            base = (node.module or "").removeprefix(PACKAGE).lstrip(".")
+            if base:
+                yield base
+            yield from (f"{base}.{alias.name}" if base else alias.name for alias in node.names)
