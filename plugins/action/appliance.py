@@ -8,8 +8,9 @@ from __future__ import annotations
 import typing as t
 
 from ansible.plugins.action import ActionBase
+from ansible_collections.strata.fleet.plugins.module_utils.errors import BadInput
 from ansible_collections.strata.fleet.plugins.plugin_utils.inventory import Inventory, failures
-from ansible_collections.strata.fleet.plugins.plugin_utils.render import render_all, to_arguments, without_secrets
+from ansible_collections.strata.fleet.plugins.plugin_utils.render import render_each, to_arguments, without_secrets
 
 Data = dict[str, t.Any]
 
@@ -25,14 +26,17 @@ class ActionModule(ActionBase):
         inventory = Inventory(self._loader, task_vars or {})
         arguments = dict(self._task.args)
         render_only = arguments.pop("render_only", False)
+        strict = arguments.pop("strict", True)
         with failures():
-            appliances = render_all(
+            appliances, faults = render_each(
                 arguments.get("appliances", []), arguments.get("manifests", {}), arguments.get("layers", {}), inventory
             )
+            if faults and (strict or not render_only):
+                raise BadInput("\n".join(faults.values()))
         if render_only:
             # An absent appliance has none.
             shown = {item["name"]: without_secrets(item["files"]) for item in appliances if "files" in item}
-            return {"changed": False, "files": shown}
+            return {"changed": False, "files": shown, "faults": faults}
         return self._execute_module(
             module_name="strata.fleet.appliance",
             module_args=to_arguments(arguments, appliances),

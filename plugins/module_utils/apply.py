@@ -40,18 +40,23 @@ class Node(t.NamedTuple):
     key: bytes
 
 
-def apply(plan: Plan, node: Node, parallel: int) -> list[str]:
+Do = t.Callable[[Node, Step], None]
+
+
+def apply(plan: Plan, node: Node, parallel: int, do: Do | None = None) -> list[str]:
     """Carry the plan out, up to ``parallel`` appliances at once; returns the sentences of the steps that were done.
 
-    A failure ends its appliance's steps and no other's. Raises StrataError for all that failed, with ``failures`` (by
-    appliance) and ``steps_done`` as facts.
+    ``do`` does one step, where a plan has other actions than these. A failure ends its appliance's steps, no other's.
+    Raises StrataError for all that failed, with ``failures`` (by appliance) and ``steps_done`` as facts.
     """
     by_appliance = plan.by_appliance()
     # First: what an appliance needs of the node's networks is there when it starts.
     done = networks.apply(node.engine, Plan(tuple(by_appliance.pop("", ())), {}, {}))
     failed: dict[str, str] = {}
     with concurrent.futures.ThreadPoolExecutor(max_workers=parallel) as pool:
-        running = {pool.submit(_apply_all, node, steps, done): name for name, steps in by_appliance.items()}
+        running = {
+            pool.submit(_apply_all, node, steps, done, do or carry_out): name for name, steps in by_appliance.items()
+        }
         for future in concurrent.futures.as_completed(running):
             error = future.exception()
             if isinstance(error, StrataError):
@@ -63,9 +68,9 @@ def apply(plan: Plan, node: Node, parallel: int) -> list[str]:
     return done
 
 
-def _apply_all(node: Node, steps: t.Sequence[Step], done: list[str]) -> None:
+def _apply_all(node: Node, steps: t.Sequence[Step], done: list[str], do: Do) -> None:
     for step in steps:
-        carry_out(node, step)
+        do(node, step)
         done.append(step.sentence)
 
 

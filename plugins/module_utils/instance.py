@@ -21,6 +21,7 @@ SIZES = "user.strata.sizes"  # of the state volumes, as they were last set: read
 OWNED = ("boot.", "environment.", "limits.", "linux.", "raw.", "security.", "migration.", "nvidia.", "snapshots.")
 # Of a network card: it sends with its own addresses alone. Without IPv6 on the network that leaves none.
 FILTERS = ("security.mac_filtering", "security.ipv4_filtering", "security.ipv6_filtering")
+ASIDE = "aside"
 CONFIG_LAYER = "zz-config"
 CONFIG_DEVICE = "config"
 
@@ -31,6 +32,16 @@ Devices = dict[str, dict[str, str]]
 def volume_name(appliance: str, volume: str) -> str:
     """Return the engine's name for a state volume. An appliance's name has no dot, so no two volumes share one."""
     return f"{appliance}.{volume}"
+
+
+def aside_name(volume: str, moment: str) -> str:
+    """Return the name under which a restore keeps what it replaces; ``moment`` as ``clock.compact`` has it."""
+    return f"{volume}.{ASIDE}-{moment}"
+
+
+def is_aside(volume: str) -> bool:
+    """Whether a volume is what a restore replaced. The name of an app's volume has no dot."""
+    return volume.rpartition(".")[2].startswith(f"{ASIDE}-")
 
 
 def config_path(store: str, appliance: str, digest: str) -> str:

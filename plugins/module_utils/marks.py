@@ -7,6 +7,7 @@
 
 ``healthy`` is the identity of the composition that last passed its health check. ``pending`` is config that is mapped
 but not merged yet, ``swap`` a swap that has not ended, as ``apply.begin_swap`` wrote it: both for a run that died.
+``restore`` is a restore that has not ended, and ``restored`` the last that has, as ``restoring`` wrote them.
 ``bad`` lists the combinations of base and app that failed here. They stand in files because the engine takes up to half
 a second to change a key of one instance among a hundred.
 """

@@ -69,7 +69,10 @@ def _steps_of(item: Appliance | Removal, have: Have, place: Place, scope: str) -
 
 
 def find_problems(item: Appliance | Removal, have: Have, scope: str = "all") -> list[str]:
-    """Return a sentence for everything that stands in the way of one appliance; ``scope`` is all, config or layers."""
+    """Return a sentence for everything that stands in the way of one appliance.
+
+    ``scope`` is all, config or layers, or state for a restore, which may take up one that was cut off.
+    """
     problems = []
     present = have.instances.get(item.name)
     if present and instance.composition_of(present.config) is None:
@@ -85,8 +88,10 @@ def find_problems(item: Appliance | Removal, have: Have, scope: str = "all") -> 
     elif scope == "config" and isinstance(item, Appliance):
         problems += _find_config_problems(item, present)
     cut = quarantine_of(item.name, have)
-    if cut and (scope == "layers" or isinstance(item, Removal)):
+    if cut and (scope in ("layers", "state") or isinstance(item, Removal)):
         problems.append(quarantine.refusal(item.name, cut))
+    if scope != "state" and present and present.marks.get("restore"):
+        problems.append(_explain_cut_restore(item.name, present.marks["restore"]))
     volumes = item.volumes if isinstance(item, Appliance) else ()
     for volume in volumes:
         size = have.volumes.get(instance.volume_name(item.name, volume.name), 0)
@@ -102,6 +107,14 @@ def _is_between_versions(item: Appliance, present: Instance | None) -> bool:
     """Whether a swap has not ended, and this would change base or app beside it."""
     running = instance.composition_of(present.config) if present else None
     return bool(present and present.marks.get("swap") and running and running[:2] != item.composition[:2])
+
+
+def _explain_cut_restore(name: str, mark: t.Mapping[str, t.Any]) -> str:
+    """Return why an appliance whose state is being replaced is left alone: what is missing now would be made anew."""
+    return (
+        f"Appliance {name}: a restore of backup {mark['snapshot'][:8]} was cut off. Run playbooks/restore.yml again "
+        f"(-e restore={name} -e restore_snapshot={mark['snapshot'][:8]}), which ends that, before anything else."
+    )
 
 
 def _find_config_problems(item: Appliance, present: Instance | None) -> list[str]:
@@ -191,7 +204,10 @@ def _remove(item: Removal, have: Have) -> list[Step]:
             planned.append(steps.stop(item.name))
         planned.append(Step(item.name, "delete_instance", f"remove {item.name}, keeping its state", {}))
     if item.with_state:
-        volumes = sorted(name for name in have.volumes if name.startswith(f"{item.name}."))
+        # What a restore moved aside is released by its own name alone.
+        volumes = sorted(
+            name for name in have.volumes if name.startswith(f"{item.name}.") and not instance.is_aside(name)
+        )
         planned += [
             Step(item.name, "delete_volume", f"delete state volume {name}", {"volume": name}) for name in volumes
         ]

@@ -89,6 +89,22 @@ def decide(store: Store, requests: t.Sequence[Request], running: t.Mapping[str, 
     return Staging(chosen, missing, is_new=len(kept) < 2 * len(requests))
 
 
+def decide_each(
+    store: Store, requests: t.Sequence[Request], running: t.Mapping[str, Composition]
+) -> tuple[Staging, dict[str, str]]:
+    """Return what ``decide`` does for those that can be served, and why the others cannot, by appliance."""
+    faults: dict[str, str] = {}
+    try:
+        return decide(store, requests, running), faults
+    except (BadInput, ContentError):
+        for request in requests:
+            try:
+                decide(store, [request], running)
+            except (BadInput, ContentError) as error:
+                faults[request.appliance] = error.message
+    return decide(store, [request for request in requests if request.appliance not in faults], running), faults
+
+
 def find_missing(store: Store, chosen: t.Mapping[str, t.Mapping[str, Found]]) -> dict[str, tuple[str, Found]]:
     """Return what is not in the store, by commit. Raises DiskFull where there is no room for it."""
     missing = {
@@ -114,7 +130,8 @@ def _current(store: Store, running: Composition | None, wish: Wish) -> Found | N
     if running is None:
         return None
     layer = running.base if wish.kind == "base" else running.app
-    if layer.name != wish.name or wish.version not in ("", layer.version) or not store.holds(layer.commit):
+    is_other = wish.version not in ("", layer.version) or wish.commit not in ("", layer.commit)
+    if layer.name != wish.name or is_other or not store.holds(layer.commit):
         return None
     return store.read(wish.kind, wish.name, layer.commit)
 

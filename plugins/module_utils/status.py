@@ -61,6 +61,7 @@ def _describe(sources: Sources, body: Body, memory: t.Mapping[int, int], check_h
         "pending": bool(own_marks.get("pending")),
         "previous": {"base": previous.base._asdict(), "app": previous.app._asdict()} if previous else None,
         "swap": own_marks.get("swap"),
+        "restore": own_marks.get("restore"),
         "quarantine": quarantine.tell(cut) if cut else None,
         "bad": own_marks.get("bad", []),
         "last_swap": next(reversed(history.read(store, name)), None),
@@ -73,6 +74,10 @@ def _describe(sources: Sources, body: Body, memory: t.Mapping[int, int], check_h
         answer["fault"] = "Strata did not make this instance"
     elif cut:
         answer["fault"] = f"it is {cut}; to release it: playbooks/release.yml -e release={name}"
+    elif own_marks.get("restore"):
+        answer["fault"] = (
+            f"a restore of backup {own_marks['restore']['snapshot'][:8]} was cut off: run playbooks/restore.yml again"
+        )
     elif check_health and not is_running:
         answer |= {"health": "unhealthy", "fault": f"it is {answer['state']}"}
     elif check_health:

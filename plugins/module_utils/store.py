@@ -41,12 +41,13 @@ class Signer(t.NamedTuple):
 
 
 class Wish(t.NamedTuple):
-    """A layer that an appliance asks for, by version or by channel."""
+    """A layer that an appliance asks for, by version or by channel; ``commit`` is which it must be ('': any)."""
 
     kind: str
     name: str
     version: str
     channel: str
+    commit: str = ""
 
     @property
     def ref(self) -> str:
@@ -103,6 +104,8 @@ class Store:
         if not wish.version or not self._repo.exists():
             return None
         commit = self._repo.rev(f"held/{wish.ref}")
+        if wish.commit not in ("", commit):
+            return None
         return self.read(wish.kind, wish.name, commit) if commit and self.holds(commit) else None
 
     def read(self, kind: str, name: str, commit: str) -> Found:
@@ -130,6 +133,11 @@ class Store:
             raise ContentError(
                 f"The depot {self.url} offers version {manifest['version']} as {wish.ref}: "
                 "its refs are wrong or were tampered with"
+            )
+        if wish.commit not in ("", commit):
+            raise ContentError(
+                f"The depot {self.url} has another {wish.ref} ({commit[:12]}) than the one that is asked for "
+                f"({wish.commit[:12]}): the version was published anew, or somebody tampered with it"
             )
         return Found(Layer(wish.name, manifest["version"], commit), manifest, signer, changes.read(catalogue, commit))
 

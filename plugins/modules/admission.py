@@ -88,6 +88,10 @@ undecided:
   returned: success
   type: list
   elements: str
+refused:
+  description: The same by appliance.
+  returned: failure
+  type: dict
 refusals:
   description: Why the change was refused, a sentence each.
   returned: failure
@@ -144,7 +148,7 @@ def work(params: dict[str, t.Any], check_mode: bool) -> runner.Result:
             "are they appliances of this inventory?"
         )
     if ruling.refusals:
-        raise admission.Refused("\n".join(ruling.refusals), refusals=ruling.refusals)
+        raise admission.Refused("\n".join(ruling.refusals), refusals=ruling.refusals, refused=ruling.refused)
     counts = collections.Counter(verdict.status for verdict in ruling.verdicts)
     shown = [verdict.to_data() for verdict in ruling.verdicts if verdict.status in SHOWN]
     return runner.Result(facts={"verdicts": shown, "counts": dict(counts), "undecided": undecided})

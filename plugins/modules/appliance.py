@@ -33,6 +33,10 @@ options:
     description: Only render and check the config layers, on the controller, and return them with secrets hidden.
     type: bool
     default: false
+  strict:
+    description: With O(render_only=true), fail where the config of one cannot be rendered. Else RV(faults) tells.
+    type: bool
+    default: true
 extends_documentation_fragment:
   - strata.fleet.appliance
   - strata.fleet.node
@@ -78,6 +82,10 @@ files:
   description: The rendered config files of each appliance, secrets hidden.
   returned: when O(render_only=true)
   type: dict
+faults:
+  description: Without O(strict), why the config of others cannot be rendered, by appliance.
+  returned: when O(render_only=true)
+  type: dict
 """
 
 import functools
@@ -106,6 +114,7 @@ SPEC = {
     "remove_state": {"type": "list", "elements": "str", "default": []},
     "scope": {"type": "str", "choices": ["all", "config"], "default": "all"},
     "render_only": {"type": "bool", "default": False},
+    "strict": {"type": "bool", "default": True},
 }
 
 

@@ -79,6 +79,9 @@ appliances:
     swap:
       description: A swap that was cut off, with C(from), C(to), C(started) and C(snapshot). Null where there is none.
       type: dict
+    restore:
+      description: A restore that was cut off, with C(snapshot), C(volumes) and C(started). Null where there is none.
+      type: dict
     quarantine:
       description: Why (C(reason)), since C(when) (UTC) and C(by) whom it is cut off. Null where it is not.
       type: dict

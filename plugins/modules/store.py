@@ -43,7 +43,7 @@ options:
   appliances:
     description:
       - The node's appliances, as the module M(strata.fleet.fleet) returns them. Those whose state is V(absent) need
-        nothing.
+        nothing. Where C(base) or C(app) name a C(commit), that version must be it.
     type: list
     elements: dict
     default: []
@@ -70,6 +70,10 @@ options:
     description: Remove what no appliance of the node needs, for what it runs now or ran before, or for O(appliances).
     type: bool
     default: false
+  strict:
+    description: Fail where one appliance cannot have what it asks for. Without it, RV(faults) tells.
+    type: bool
+    default: true
 extends_documentation_fragment:
   - strata.fleet.node
   - strata.fleet.node.attributes
@@ -141,6 +145,10 @@ changes:
   type: dict
   sample:
     5f0c...81aa: {packages: [], cves: [CVE-2026-0001], advisories: [], complete: true}
+faults:
+  description: Without O(strict), why others cannot have what they ask for, by appliance.
+  returned: without O(strict)
+  type: dict
 manifests:
   description: What the chosen versions say of themselves, by commit, without their package lists.
   returned: success
@@ -178,6 +186,7 @@ SPEC = {
     "avoid": {"type": "list", "elements": "dict", "default": []},
     "signatures": {"type": "bool", "default": False},
     "collect": {"type": "bool", "default": False},
+    "strict": {"type": "bool", "default": True},
 }
 
 
@@ -225,7 +234,10 @@ def decide(
     if not params["refresh"]:
         # What is mapped now, whatever a patch that was cut off had begun: only a patch takes that up.
         running = {name: present for name, item in instances.items() if (present := composition_of(item.config))}
-        return staging.decide(store, requests, running), {}
+        if params["strict"]:
+            return staging.decide(store, requests, running), {}
+        decided, faults = staging.decide_each(store, requests, running)
+        return decided, {"faults": faults}
     running = {name: present for name, item in instances.items() if (present := counts_as(item))}
     going_back = {name for name, item in instances.items() if item.marks.get("swap", {}).get("purpose") == ROLLBACK}
     cut = {name: str(found) for name, item in instances.items() if (found := quarantine.read(item.config))}
@@ -249,7 +261,11 @@ def decide(
 
 def to_request(item: t.Mapping[str, t.Any]) -> staging.Request:
     """Return what an appliance, as the module fleet describes it, needs in the store."""
-    wishes = [Wish(kind, item[kind]["name"], item[kind]["version"], item[kind]["channel"]) for kind in ("base", "app")]
+    wishes = [
+        Wish(kind, asked["name"], asked["version"], asked["channel"], asked.get("commit", ""))
+        for kind in ("base", "app")
+        for asked in [item[kind]]
+    ]
     return staging.Request(item["name"], *wishes)
 
 

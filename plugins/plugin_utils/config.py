@@ -120,7 +120,7 @@ def site_files(appliance: Data) -> list[Data]:
     files = [
         _site_file(f"/etc/systemd/network/10-eth{n}.network", _network_unit(n, item)) for n, item in enumerate(networks)
     ]
-    if networks and networks[0]["address"]:
+    if networks and networks[0]["address"] and networks[0]["gateway"]:
         files.append(_site_file("/etc/resolv.conf", f"nameserver {networks[0]['gateway']}\n"))
     return files
 
@@ -131,7 +131,8 @@ def _network_unit(number: int, item: Data) -> str:
         return "\n".join([*lines, "DHCP=ipv4", ""])
     lines.append(f"Address={item['address']}/{item['prefix']}")
     # Only the first card leads out: two default routes make neither reliable.
-    return "\n".join([*lines, *([f"Gateway={item['gateway']}"] if number == 0 else []), ""])
+    leads_out = number == 0 and item["gateway"]
+    return "\n".join([*lines, *([f"Gateway={item['gateway']}"] if leads_out else []), ""])
 
 
 def _site_file(path: str, text: str) -> Data:

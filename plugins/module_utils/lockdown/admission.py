@@ -31,11 +31,15 @@ class Refused(StrataError):
 
 
 class Ruling(t.NamedTuple):
-    """The verdicts on all appliances, the sentences of refusal, and the appliances that nothing asks anything of."""
+    """The verdicts on all appliances, the sentences of refusal, and the appliances that nothing asks anything of.
+
+    ``refused`` has the sentences by appliance.
+    """
 
     verdicts: list[Verdict]
     refusals: list[str]
     unruled: list[str]
+    refused: dict[str, list[str]]
 
 
 def is_staged(repo: Repo, layers: Layers) -> bool:
@@ -120,7 +124,7 @@ def rule_on(every: t.Iterable[Facts], lockdown: Data, repair: t.Collection[str])
     Appliances in ``repair`` were looked into: their traces are no reason to refuse any more.
     """
     verdicts: list[Verdict] = []
-    refusals: list[str] = []
+    refused: dict[str, list[str]] = {}
     unruled: list[str] = []
     before = catalogue.decided_at(*model.BEFORE_MAPPING)
     traces = [catalogue.RULES[name] for name in TRACES if name in catalogue.RULES]
@@ -134,8 +138,9 @@ def rule_on(every: t.Iterable[Facts], lockdown: Data, repair: t.Collection[str])
         verdicts += own
         for verdict in own:
             if judging.is_refusal(verdict, court.policy):
-                refusals += _explain(verdict, court.policy)
-    return Ruling(verdicts, refusals, unruled)
+                refused.setdefault(facts.appliance, []).extend(_explain(verdict, court.policy))
+    refusals = [sentence for sentences in refused.values() for sentence in sentences]
+    return Ruling(verdicts, refusals, unruled, refused)
 
 
 def _explain(verdict: Verdict, policy: Data) -> list[str]:

@@ -192,3 +192,25 @@ def test_collecting_keeps_what_is_needed(node: Store, published: dict[str, str])
 def test_two_runs_do_not_meet(tmp_path: pathlib.Path) -> None:
     with store.locked(str(tmp_path)), pytest.raises(Conflict, match="Another run"), store.locked(str(tmp_path)):
         pass
+
+
+def test_a_version_that_must_be_a_certain_commit(
+    node: Store, published: dict[str, str], publish: Publish, site: conftest.Signer
+) -> None:
+    def asks(commit: str) -> Request:
+        return Request("web1", Wish("base", "deb", "1", ""), Wish("app", "tool", "1", "", commit))
+
+    assert fetch(node, asks(published["app"])).chosen["web1"]["app"].layer.commit == published["app"]
+    anew = publish(site, "app/tool/1", **{**APP, "note": "published anew"})
+    with pytest.raises(ContentError, match=f"has another app/tool/1 .{anew[:12]}. than the one that is asked for"):
+        staging.decide(node, [asks("0" * 64)], {})
+    # What the store has is that commit still, whatever the depot says now.
+    assert staging.decide(node, [asks(published["app"])], {}).missing == {}
+
+
+def test_those_that_can_be_served_are(node: Store, published: dict[str, str]) -> None:
+    decided, faults = staging.decide_each(node, [request("web1"), request("web2", app="absent")], {})
+    assert set(decided.chosen) == {"web1"}
+    assert list(faults) == ["web2"]
+    assert "app/absent/stable" in faults["web2"]
+    assert published["app"] == decided.chosen["web1"]["app"].layer.commit

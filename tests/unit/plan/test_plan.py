@@ -86,7 +86,7 @@ def build_instance(data: dict[str, t.Any]) -> Instance:
     }
     marks = {"healthy": steps.identity(appliance.composition)} if data.get("healthy", True) else {}
     marks |= {"pending": data["pending"]} if "pending" in data else {}
-    marks |= {"swap": data["swap"]} if "swap" in data else {}
+    marks |= {key: data[key] for key in ("swap", "restore") if key in data}
     if data.get("foreign"):
         del config[instance.COMPOSITION]
     devices = {**instance.instance_devices(appliance, PLACE.store, PLACE.pool), **data.get("devices", {})}

@@ -10,11 +10,19 @@ from pathlib import Path
 import jsonschema
 import pytest
 import yaml
-from ansible_collections.strata.fleet.plugins.doc_fragments import appliance, build, judge, node, repositories
+from ansible_collections.strata.fleet.plugins.doc_fragments import (
+    appliance,
+    backup_source,
+    build,
+    judge,
+    node,
+    repositories,
+)
 from ansible_collections.strata.fleet.plugins.module_utils.backup_options import REPOSITORY_OPTIONS
 from ansible_collections.strata.fleet.plugins.module_utils.build_options import BUILD_OPTIONS
 from ansible_collections.strata.fleet.plugins.module_utils.judge_options import JUDGE_OPTIONS
 from ansible_collections.strata.fleet.plugins.module_utils.options import APPLIANCE_OPTIONS, NODE_OPTIONS
+from ansible_collections.strata.fleet.plugins.module_utils.restore_orders import BACKUP_OPTIONS
 from ansible_collections.strata.fleet.plugins.plugin_utils.fleet import DEFAULT_NETWORKS
 
 CHECKOUT = Path(__file__).parents[3]
@@ -25,6 +33,7 @@ ATTRIBUTES = {"check_mode", "diff_mode", "idempotent"}
 WITHOUT_DEFAULT = {"engine_https_address"}
 FRAGMENTS: dict[str, t.Any] = {
     "appliance": appliance.ModuleDocFragment,
+    "backup_source": backup_source.ModuleDocFragment,
     "build": build.ModuleDocFragment,
     "judge": judge.ModuleDocFragment,
     "node": node.ModuleDocFragment,
@@ -72,6 +81,7 @@ def without_words(documented: dict[str, t.Any]) -> dict[str, t.Any]:
         ("appliance", APPLIANCE_OPTIONS),
         ("judge", JUDGE_OPTIONS),
         ("repositories", REPOSITORY_OPTIONS),
+        ("backup_source", BACKUP_OPTIONS),
     ],
 )
 def test_fragments_document_the_options_that_modules_share(fragment: str, options: dict[str, t.Any]) -> None:

@@ -1,0 +1,144 @@
+# Copyright (c) 2026, The Strata authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""apply, for a drill: copies out of backups, up to the app's own health check, and away again."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import contextlib
+import dataclasses
+import time
+import typing as t
+
+from ansible_collections.strata.fleet.plugins.module_utils import (
+    apply,
+    backup_marks,
+    backup_moment,
+    clock,
+    config_layer,
+    marks,
+)
+from ansible_collections.strata.fleet.plugins.module_utils.errors import EngineError, StrataError
+from ansible_collections.strata.fleet.plugins.module_utils.model import Step
+from ansible_collections.strata.fleet.plugins.module_utils.restore_plan import READS, Order
+from ansible_collections.strata.fleet.plugins.module_utils.restoring import Library
+
+UP = ("start", "end_restore", "wait_healthy")
+PROVEN, FAILED = "proven", "failed"
+
+Outcome = dict[str, t.Any]
+
+
+@dataclasses.dataclass(frozen=True)
+class Drill:
+    """One copy: what becomes of it, and the steps there. ``keep``: it stays for a look."""
+
+    order: Order
+    steps: t.Sequence[Step]
+    keep: bool
+
+
+class Means(t.NamedTuple):
+    """What drills work with: the node, the repositories, and the turn that they take with other runs on the node."""
+
+    node: apply.Node
+    library: Library
+    turn: backup_moment.Node
+
+
+def run_all(drills: t.Sequence[Drill], means: Means, parallel: int) -> list[Outcome]:
+    """Return what became of each, up to ``parallel`` at once. Every copy is removed, whatever happened."""
+    with concurrent.futures.ThreadPoolExecutor(max_workers=parallel) as pool:
+        return list(pool.map(lambda drill: run_one(drill, means), drills))
+
+
+def run_one(drill: Drill, means: Means) -> Outcome:
+    """Return what became of one drill, and remember it."""
+    node = means.node
+    begun, reason = time.monotonic(), ""
+    try:
+        go(drill.steps, means)
+    except (StrataError, OSError) as error:
+        reason = str(error)
+    seconds = round(time.monotonic() - begun, 1)
+    outcome = describe(drill.order, seconds, reason)
+    if not drill.keep:
+        try:
+            remove_copy(node, drill.order.appliance)
+        except StrataError as error:
+            left = f"The copy {drill.order.appliance} could not be removed: {error.message}"
+            outcome |= {"outcome": FAILED, "reason": f"{reason} {left}".strip()}
+    note(node, outcome)
+    return outcome
+
+
+def go(steps: t.Sequence[Step], means: Means) -> None:
+    """Do the steps. Other runs are kept off only while the copy is made: one could take its config for a leftover."""
+    reads = [step for step in steps if step.action in READS]
+    up = [step for step in steps if step.action in UP]
+    for step in reads:
+        means.library.do(means.node, step)
+    with backup_moment.alone(means.turn):
+        for step in steps:
+            if step not in reads and step not in up:
+                means.library.do(means.node, step)
+    for step in up:
+        means.library.do(means.node, step)
+
+
+def describe(order: Order, seconds: float, reason: str) -> Outcome:
+    """Return what became of a drill, as modules and reports have it."""
+    return {
+        "appliance": order.record.appliance,
+        "copy": order.appliance,
+        "repository": order.repository,
+        "snapshot": order.snapshot,
+        "made": order.record.made,
+        "outcome": FAILED if reason else PROVEN,
+        "seconds": seconds,
+        "bytes": sum(order.record.volumes[volume].used for volume in order.volumes),
+        "reason": reason,
+    }
+
+
+def fault(appliance: str, reason: str) -> Outcome:
+    """Return the outcome of a drill that could not even begin."""
+    empty = dict.fromkeys(("copy", "repository", "snapshot", "made"), "")
+    return {"appliance": appliance, **empty, "outcome": FAILED, "seconds": 0.0, "bytes": 0, "reason": reason}
+
+
+def note(node: apply.Node, outcome: Outcome) -> None:
+    """Have the node remember a drill: a backup counts as good only after one."""
+    proof = backup_marks.Proof(
+        outcome["snapshot"], clock.now(), outcome["seconds"], outcome["bytes"], outcome["reason"]
+    )
+    backup_marks.note_drill(node.store, outcome["appliance"], proof)
+
+
+def find_leftovers(node: apply.Node, names: t.Iterable[str]) -> list[str]:
+    """Return the copies of these names of which anything is there: those of a run that was killed, or were kept."""
+    instances = {str(path).rpartition("/")[2].partition("?")[0] for path in node.engine.read("/instances")[0]}
+    volumes = {name.partition(".")[0] for name in node.engine.volume_names(node.pool)}
+    return [name for name in names if name in instances | volumes]
+
+
+def remove_copy(node: apply.Node, name: str) -> None:
+    """Remove a copy with everything that belongs to it. What is gone already is fine."""
+    if node.engine.find(f"/instances/{name}"):
+        _stop(node, name)
+        node.engine.delete(f"/instances/{name}")
+    marks.remove(node.store, name)
+    for volume in node.engine.volume_names(node.pool):
+        if volume.startswith(f"{name}."):
+            node.engine.delete(f"/storage-pools/{node.pool}/volumes/custom/{volume}")
+    # Its config layer holds the site's secrets.
+    layers = config_layer.list_layers(node.store).get(name, set())
+    if layers:
+        config_layer.remove(node.store, name, layers)
+
+
+def _stop(node: apply.Node, name: str) -> None:
+    """Stop a copy without asking: nobody needs what it would still write."""
+    with contextlib.suppress(EngineError):
+        node.engine.kill(name)

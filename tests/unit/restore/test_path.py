@@ -1,0 +1,77 @@
+"""Where a path of an appliance is in its backup, and whose its files are."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from ansible_collections.strata.fleet.plugins.module_utils.backup_record import Record, SavedVolume
+from ansible_collections.strata.fleet.plugins.module_utils.errors import BadInput
+from ansible_collections.strata.fleet.plugins.module_utils.model import Composition, Layer
+from ansible_collections.strata.fleet.plugins.module_utils.path_restore import (
+    find_volume,
+    inside,
+    locate,
+    parse_map,
+    target_of,
+)
+
+LAYER = Layer("x", "1", "c")
+RECORD = Record(
+    "web1",
+    "node1",
+    "2026-11-20T02:00:00.000Z",
+    Composition(LAYER, LAYER, ""),
+    "",
+    {},
+    {
+        "var": SavedVolume("/var", 0, 0, "outer", "/volumes/var"),
+        "data": SavedVolume("/var/lib/data", 0, 0, "inner", "/volumes/data"),
+    },
+)
+MAP = json.dumps(
+    [
+        {"Isuid": True, "Isgid": False, "Hostid": 1065536, "Nsid": 0, "Maprange": 65536},
+        {"Isuid": False, "Isgid": True, "Hostid": 2000000, "Nsid": 100, "Maprange": 10},
+    ]
+)
+
+
+@pytest.mark.parametrize(
+    ("path", "saved", "volume"),
+    [
+        ("/var", "/volumes/var", "outer"),
+        ("/var/log/x", "/volumes/var/log/x", "outer"),
+        ("/var/lib/data", "/volumes/data", "inner"),
+        ("/var/lib/data/17/main", "/volumes/data/17/main", "inner"),
+        ("/var/lib/database", "/volumes/var/lib/database", "outer"),
+    ],
+)
+def test_found(path: str, saved: str, volume: str) -> None:
+    assert locate(RECORD, path) == saved
+    assert find_volume(RECORD, saved) == volume
+
+
+def test_what_no_volume_holds() -> None:
+    with pytest.raises(
+        BadInput, match=r"/etc/passwd is not in a backup of web1: it holds what is below /var, /var/lib/d"
+    ):
+        locate(RECORD, "/etc/passwd")
+
+
+def test_owners() -> None:
+    ranges = parse_map(MAP)
+    assert [inside(number, ranges, users=True) for number in (1065536, 1065569, 5)] == [0, 33, 5]
+    assert [inside(number, ranges, users=False) for number in (2000003, 2000010)] == [103, 2000010]
+    assert parse_map("") == []
+
+
+def test_places_on_the_node() -> None:
+    folder = Path("/restored")
+    paths = ["/var/lib/site", "/var/lib/site/starts", "/var/lib+site/starts", "/var/lib%2Bsite/starts"]
+    targets = [target_of(folder, path) for path in paths]
+    assert str(targets[0]) == "/restored/var+lib+site/site"
+    # None is inside of another, and no two are one.
+    assert len({target.parent for target in targets}) == len(paths)
+    assert all(target.parent.parent == folder for target in targets)
