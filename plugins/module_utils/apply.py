@@ -9,7 +9,15 @@ import concurrent.futures
 import typing as t
 from pathlib import Path
 
-from ansible_collections.strata.fleet.plugins.module_utils import clock, config_layer, health, history, marks, skeleton
+from ansible_collections.strata.fleet.plugins.module_utils import (
+    clock,
+    config_layer,
+    health,
+    history,
+    marks,
+    moved,
+    skeleton,
+)
 from ansible_collections.strata.fleet.plugins.module_utils.engine import Engine
 from ansible_collections.strata.fleet.plugins.module_utils.errors import Changed, EngineError, StrataError
 from ansible_collections.strata.fleet.plugins.module_utils.lockdown import networks
@@ -171,6 +179,11 @@ def delete_instance(node: Node, appliance: str, _args: Args) -> None:
     history.remove(node.store, appliance)
 
 
+def forget_move(node: Node, appliance: str, _args: Args) -> None:
+    """Forget to which node an appliance went."""
+    moved.forget(node.store, appliance)
+
+
 def wait_healthy(node: Node, appliance: str, args: Args) -> None:
     """Wait for health, and remember what was found healthy."""
     check = health.Check(args["health"], args["address"], args["services"])
@@ -240,6 +253,7 @@ ACTIONS: t.Mapping[str, t.Callable[[Node, str, Args], None]] = {
         stop,
         halt,
         delete_instance,
+        forget_move,
         wait_healthy,
         settle,
     )
