@@ -133,10 +133,15 @@ def create_instance(node: Node, appliance: str, args: Args) -> None:
 def update_instance(node: Node, appliance: str, args: Args) -> None:
     """Change keys and devices on what the instance has now; once more where somebody else was faster."""
     marks.update(node.store, appliance, pending=args["pending"], healthy=None)
+    change_instance(node.engine, appliance, args)
+
+
+def change_instance(engine: Engine, appliance: str, args: Args) -> None:
+    """Change keys and devices (None: removed) in one write; once more where somebody else was faster."""
     try:
-        _update_once(node.engine, appliance, args)
+        _update_once(engine, appliance, args)
     except Changed:
-        _update_once(node.engine, appliance, args)
+        _update_once(engine, appliance, args)
 
 
 def refresh_config(node: Node, appliance: str, args: Args) -> None:

@@ -87,6 +87,11 @@ def find_listener(store: Path) -> str:
         return ""
 
 
+def mark_instance(node: Node, appliance: str, args: Args) -> None:
+    """Change what an instance has to start with, and what it says of that, in one write of the engine."""
+    apply.change_instance(node.engine, appliance, args)
+
+
 def offer_volumes(node: Node, _appliance: str, args: Args) -> Facts:
     """Have the engine wait for somebody who knows the secrets of each volume, once."""
     offers = {}
@@ -208,6 +213,7 @@ def _volume_path(node: Node, volume: str) -> str:
 ACTIONS: t.Mapping[str, t.Callable[[Node, str, Args], Facts | None]] = {
     action.__name__: action
     for action in (
+        mark_instance,
         offer_volumes,
         list_volumes,
         compare_volumes,

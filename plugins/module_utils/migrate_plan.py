@@ -317,7 +317,7 @@ def _set(
     name: str, sentence: str, mark: Mark | None, config: Args, devices: t.Mapping[str, t.Mapping[str, str] | None]
 ) -> Step:
     keys = {migration.KEY: mark.encode() if mark else None, **config}
-    return Step(name, "update_instance", sentence, {"config": keys, "devices": devices, "pending": None})
+    return Step(name, "mark_instance", sentence, {"config": keys, "devices": devices})
 
 
 def _halt(name: str) -> Step:

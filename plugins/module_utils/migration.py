@@ -58,6 +58,12 @@ def read(config: t.Mapping[str, str]) -> Mark | None:
         return Mark(DAMAGED, "an unknown node", "an unknown time")
 
 
+def is_kept(config: t.Mapping[str, str]) -> bool:
+    """Whether an instance is only what stayed after a migration."""
+    mark = read(config)
+    return mark is not None and mark.role == KEPT
+
+
 def refusal(name: str, mark: Mark) -> str:
     """Return why nothing else is done with an appliance."""
     if mark.role == KEPT:

@@ -102,9 +102,8 @@ def find_problems(item: Appliance | Removal, have: Have, scope: str = "all") -> 
 def _find_moves(item: Appliance | Removal, present: Instance | None, have: Have) -> list[str]:
     """Return why an appliance that went to another node, or is on its way, is left alone here."""
     mark = migration.read(present.config) if present else None
-    is_kept = mark is not None and mark.role == migration.KEPT
     if isinstance(item, Removal):
-        return [migration.refusal(item.name, mark)] if mark and not is_kept else []
+        return [migration.refusal(item.name, mark)] if mark and mark.role != migration.KEPT else []
     if mark:
         return [migration.refusal(item.name, mark)]
     return [moved.refusal(item.name, have.moved[item.name])] if not present and item.name in have.moved else []

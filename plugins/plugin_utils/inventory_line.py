@@ -28,11 +28,12 @@ def find_line(sources: t.Iterable[str], name: str, to: str) -> Line | None:
     """Return the one line that gives an appliance its node; None where there is none, or where it is not plain.
 
     Looked at are ``host_vars`` beside the inventories (``appliance_node: node1``), then the inventories themselves,
-    for a line that names the appliance and its node (``web1: {appliance_node: node1}``).
+    for a line that names the appliance and its node (``web1: {appliance_node: node1}``), or one below its name.
     """
     own = [line for path in _host_vars(sources, name) for line in _matches(path, r"^(appliance_node:\s*)(\S+)", to)]
     inline = rf"^(\s*{re.escape(name)}:\s*\{{.*\bappliance_node:\s*)([^\s,}}]+)"
-    found = own or [line for path in _inventories(sources) for line in _matches(path, inline, to)]
+    listed = [line for path in _inventories(sources) for line in (*_matches(path, inline, to), *_below(path, name, to))]
+    found = own or listed
     return found[0] if len(found) == 1 else None
 
 
@@ -58,6 +59,21 @@ def _matches(path: Path, pattern: str, to: str) -> list[Line]:
         if re.match(pattern, text) and "{{" not in text:
             found.append(Line(str(path), number, text, after))
     return found
+
+
+def _below(path: Path, name: str, to: str) -> list[Line]:
+    """Return the line ``appliance_node`` in the block that the appliance's name begins."""
+    numbers = set()
+    depth = -1
+    for number, text in enumerate(path.read_text().splitlines(), 1):
+        indent = len(text) - len(text.lstrip())
+        if re.fullmatch(rf"\s*{re.escape(name)}:\s*", text):
+            depth = indent
+        elif text.strip() and indent <= depth:
+            depth = -1
+        elif depth >= 0:
+            numbers.add(number)
+    return [line for line in _matches(path, r"^(\s*appliance_node:\s*)(\S+)", to) if line.number in numbers]
 
 
 def _folders(sources: t.Iterable[str]) -> list[Path]:
