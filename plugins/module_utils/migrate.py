@@ -94,18 +94,17 @@ def mark_instance(node: Node, appliance: str, args: Args) -> None:
 
 def offer_volumes(node: Node, _appliance: str, args: Args) -> Facts:
     """Have the engine wait for somebody who knows the secrets of each volume, once."""
-    offers = {}
+    offers, secrets = {}, {}
     for volume in args["volumes"]:
-        operation, secrets = node.engine.begin(_volume_path(node, volume), {"name": volume, "migration": True})
+        operation, secrets[volume] = node.engine.begin(_volume_path(node, volume), {"name": volume, "migration": True})
         config = node.engine.volume(node.pool, volume)["config"]
         offers[volume] = {
             "operation": operation,
-            "secrets": secrets,
             "config": {
                 key: value for key, value in config.items() if key == "size" or key.startswith("volatile.idmap")
             },
         }
-    return {"offers": offers}
+    return {"offers": offers, "secrets": secrets}
 
 
 def list_volumes(node: Node, _appliance: str, args: Args) -> Facts:

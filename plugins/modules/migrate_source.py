@@ -86,24 +86,17 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
-offers:
+offer:
   description:
-    - What fetches each volume, by the engine's names - C(operation), C(secrets) and C(config). Whoever has it can fetch
-      the volume once, so run the task with C(no_log).
+    - Where the engine listens (C(address)), the C(certificate) that the other node insists on, and by the engine's names
+      the C(volumes), each with the C(operation) that gives it, its C(config), and with V(hand_over) a C(listing) - how
+      many files there are, their bytes, and a digest of names, sizes, times, modes and owners.
   returned: with V(round) and V(hand_over)
   type: dict
-listings:
-  description: How many files each volume has, their bytes, and a digest of names, sizes, times, modes and owners.
-  returned: with V(hand_over)
+secrets:
+  description: What each volume is given for, once. Whoever has it can fetch the volume, so run the task with C(no_log).
+  returned: with V(round) and V(hand_over)
   type: dict
-address:
-  description: Where the engine listens.
-  returned: with V(round) and V(hand_over)
-  type: str
-certificate:
-  description: The engine's certificate, which the other node insists on.
-  returned: with V(round) and V(hand_over)
-  type: str
 began:
   description: When the phase began, ISO 8601 in UTC.
   returned: success
@@ -172,8 +165,10 @@ def work(params: dict[str, t.Any], check_mode: bool) -> runner.Result:
             # Again: another run may have ended in between.
             planned = plan_now(params, node)
             if params["phase"] in OFFERS:
-                facts = listen(node, params["listen"])
-            facts |= migrate.carry_out(node, planned, [])
+                listens = listen(node, params["listen"])
+                facts = build_offer(listens, migrate.carry_out(node, planned, []))
+            else:
+                migrate.carry_out(node, planned, [])
     sentences = [step.sentence for step in planned]
     return runner.Result(bool(planned), sentences, {}, {"steps": sentences}, {"began": began, **facts})
 
@@ -201,6 +196,13 @@ def listen(node: apply.Node, address: str) -> dict[str, t.Any]:
         raise BadInput("Say where the engine is to listen while the state is fetched (listen), such as 192.0.2.11:8443")
     found = migrate.listen(node, address)
     return {"address": found, "certificate": node.engine.server()["environment"]["certificate"]}
+
+
+def build_offer(listens: dict[str, t.Any], found: dict[str, t.Any]) -> dict[str, t.Any]:
+    """Return what the other node needs, its secrets apart: what stands beside those would be taken for secret, too."""
+    listings = found.get("listings", {})
+    volumes = {name: {**each, "listing": listings.get(name, {})} for name, each in found["offers"].items()}
+    return {"offer": {**listens, "volumes": volumes}, "secrets": found["secrets"]}
 
 
 def close(node: apply.Node, check_mode: bool) -> runner.Result:

@@ -69,7 +69,11 @@ options:
     type: dict
     default: {}
   offer:
-    description: With V(fetch) and V(take_over), what M(strata.fleet.migrate_source) returned.
+    description: With V(fetch) and V(take_over), what M(strata.fleet.migrate_source) returned as C(offer).
+    type: dict
+    default: {}
+  offer_secrets:
+    description: What it returned as C(secrets).
     type: dict
     default: {}
   check:
@@ -180,7 +184,8 @@ SPEC = {
     "runs": {"type": "bool", "default": True},
     "volumes": {"type": "list", "elements": "str", "default": []},
     "memory": {"type": "dict", "default": {}},
-    "offer": {"type": "dict", "default": {}, "no_log": True},
+    "offer": {"type": "dict", "default": {}},
+    "offer_secrets": {"type": "dict", "default": {}, "no_log": True},
     "check": {"type": "dict", "default": {}},
     "reason": {"type": "str", "default": ""},
 }
@@ -252,11 +257,10 @@ def read_side(params: Params, node: apply.Node) -> migrate_plan.Side:
 
 def read_offer(params: Params) -> dict[str, dict[str, t.Any]]:
     """Return what fetches each volume, with where and from whom."""
-    offer = params["offer"]
+    offer, secrets = params["offer"], params["offer_secrets"]
     common = {key: offer.get(key) for key in ("address", "certificate")}
-    listings = offer.get("listings", {})
     return {
-        name: {**common, **each, "listing": listings.get(name, {})} for name, each in offer.get("offers", {}).items()
+        name: {**common, **each, "secrets": secrets.get(name, {})} for name, each in offer.get("volumes", {}).items()
     }
 
 

@@ -215,7 +215,7 @@ def test_controller_killed(site: Site, name: str) -> None:
     with Client(site.nodes) as client:
         reached = once(*moment(site, name))
         process = site.fleet.start_on("migrate", site.nodes, *arguments)
-        site.fleet.controller.kill_once(process, reached, 90)
+        site.fleet.controller.kill_once(process, reached, 300)
         for node in site.nodes:
             wait_unlocked(node)
         assert len(site.holders()) <= 1
@@ -233,7 +233,7 @@ def test_it_can_be_told_to_stay_where_it_was(site: Site) -> None:
     with Client(site.nodes) as client:
         reached = once(*moment(site, "handed over"))
         process = site.fleet.start_on("migrate", site.nodes, *arguments)
-        site.fleet.controller.kill_once(process, reached, 90)
+        site.fleet.controller.kill_once(process, reached, 300)
         for node in site.nodes:
             wait_unlocked(node)
         assert second.run(moment(site, "taken over")[1], check=False).returncode != 0

@@ -64,7 +64,7 @@ KEPT = facts(role="kept", other="node2")
     ],
 )
 def test_what_a_run_that_was_cut_off_left_decides_how_it_goes_on(source: t.Any, target: t.Any, expected: str) -> None:
-    nodes = {name: node(*([each] if each else [])) for name, each in (("node1", source), ("node2", target))}
+    nodes: t.Any = {name: node(*([each] if each else [])) for name, each in (("node1", source), ("node2", target))}
     assert phase(**nodes) == ("node1", "node2", expected)
 
 
@@ -82,7 +82,7 @@ def test_it_can_be_told_to_stay_as_long_as_nobody_took_it_over(source: t.Any, ta
 
 @pytest.mark.parametrize(("source", "target"), [(facts(), TAKEN), (facts(), facts()), (None, IN), (None, GIVEN_UP)])
 def test_what_no_migration_leaves_behind_is_refused(source: t.Any, target: t.Any) -> None:
-    nodes = {name: node(*([each] if each else [])) for name, each in (("node1", source), ("node2", target))}
+    nodes: t.Any = {name: node(*([each] if each else [])) for name, each in (("node1", source), ("node2", target))}
     assert "no migration leaves" in refused(**nodes)
 
 
@@ -134,7 +134,7 @@ def test_one_on_its_way_goes_there_first() -> None:
 
 
 def test_room_is_for_all_that_come() -> None:
-    big = {"volumes": {"x": 500 * 2**20}}
+    big: t.Any = {"volumes": {"x": 500 * 2**20}}
     nodes = found(node1=node(facts("web1", **big), facts("web2", **big)))
     with pytest.raises(BadInput, match="no room for web1, web2"):
         plan_moves(Order({"web1": "node2", "web2": "node2"}), nodes)
@@ -195,7 +195,7 @@ def test_a_node_is_filled_with_what_the_inventory_has_on_it() -> None:
 
 RESULTS = ("handed", "taken", "given_up", "back", "cleaned", "committed", "finished", "tidied")
 EMPTY: dict[str, t.Any] = {key: {} for key in RESULTS}
-DONE = {"steps": []}
+DONE: dict[str, t.Any] = {"steps": []}
 ENTRY = {"name": "web1", "source": "node1", "target": "node2", "phase": "copy", **EMPTY}
 WENT = {
     **ENTRY,
