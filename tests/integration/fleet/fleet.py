@@ -43,6 +43,7 @@ volumes="incus storage volume list strata --project strata --format csv --column
 for name in $($volumes | grep '^{prefix}'); do
     incus storage volume delete strata "$name" --project strata
 done
+incus config unset core.https_address
 rm -rf {store}/config/{prefix}* {store}/marks/{prefix}* {store}/history/{prefix}* {store}/moved/{prefix}*
 """
 
