@@ -100,13 +100,14 @@ def plan_hand_over(side: Side, now: str) -> list[Step]:
 
 def plan_give_back(side: Side, check: Args) -> list[Step]:
     """Return what has the appliance run where it was; ``check`` is how it is seen to be healthy."""
-    if side.body and not side.role and side.runs and not side.is_running:
-        return _start(side.name, check)
+    if side.body and not side.role:
+        starts = side.runs and not side.is_running
+        return [*(_start(side.name, check) if starts else []), *_forget_rounds(side)]
     if side.role != OUT:
         return []
     mark = t.cast("Mark", side.mark)
     give = _set(side.name, f"give {side.name} back what it runs on", None, mark.config, mark.devices)
-    return [give, *(_start(side.name, check) if mark.was_running else [])]
+    return [give, *(_start(side.name, check) if mark.was_running else []), *_forget_rounds(side)]
 
 
 def plan_finish(side: Side, *, keep: bool, digests: t.Mapping[str, str]) -> list[Step]:

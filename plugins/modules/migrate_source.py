@@ -89,8 +89,8 @@ RETURN = r"""
 offer:
   description:
     - Where the engine listens (C(address)), the C(certificate) that the other node insists on, and by the engine's
-      names the C(volumes), each with the C(operation) that gives it, its C(config), and with V(hand_over) a C(listing) - how
-      many files there are, their bytes, and a digest of names, sizes, times, modes and owners.
+      names the C(volumes), each with the C(operation) that gives it, its C(config), and with V(hand_over) C(listing),
+      how many files there are, their bytes, and a digest of names, sizes, times, modes and owners.
   returned: with V(round) and V(hand_over)
   type: dict
 secrets:
