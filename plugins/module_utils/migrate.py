@@ -27,7 +27,7 @@ Facts = dict[str, t.Any]
 def carry_out(node: Node, planned: t.Sequence[Step], done: list[str]) -> Facts:
     """Do the steps in order, add the sentence of each that is done to ``done``, and return what they found out.
 
-    Raises StrataError that names the appliance and the step, with ``steps_done`` as a fact.
+    Raises StrataError that names the appliance and the step; facts are ``steps_done`` and the action ``failed_at``.
     """
     facts: Facts = {}
     for step in planned:
@@ -38,7 +38,8 @@ def carry_out(node: Node, planned: t.Sequence[Step], done: list[str]) -> Facts:
             else:
                 apply.carry_out(node, step)
         except StrataError as error:
-            error.facts["steps_done"] = list(done)
+            # Whoever has to decide what becomes of it knows by this how far it can have come at most.
+            error.facts |= {"steps_done": list(done), "failed_at": step.action}
             raise
         done.append(step.sentence)
     return facts

@@ -144,6 +144,10 @@ steps_done:
   returned: failure
   type: list
   elements: str
+failed_at:
+  description: The action that failed. Only from V(mark_instance) on the instance may be one that can start.
+  returned: failure
+  type: str
 """
 
 import functools

@@ -61,10 +61,10 @@ def _judge(entry: Result) -> tuple[str, str]:
     if entry["phase"] == START:
         hint = "What it wrote there may be newer than what is where it was; to go back to that: migrate_give_back."
         return UNFINISHED, f"it is not healthy: {reason} {hint}"
-    left = find_faults(entry, "given_up", "back", "cleaned")
-    if left:
-        return FAILED, f"{reason} It was to be given back: {left} Run again."
-    return GIVEN_BACK, " ".join(filter(None, [reason, kept_state(entry)]))
+    if "steps" not in entry["back"]:
+        left = find_faults(entry, "given_up", "back")
+        return FAILED, f"{reason} It was to be given back: {left or NO_REASON} Run again."
+    return GIVEN_BACK, " ".join(filter(None, [reason, kept_state(entry), find_faults(entry, "cleaned")]))
 
 
 def find_faults(entry: Result, *phases: str) -> str:

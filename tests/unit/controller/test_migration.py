@@ -227,6 +227,16 @@ WENT = {
             "did not migrate from node1 to node2: No room. It was to be given back: Nobody answers. Run again.",
         ),
         (
+            {
+                **ENTRY,
+                "taken": {"msg": "No engine."},
+                "given_up": {"msg": "No."},
+                "back": DONE,
+                "cleaned": {"msg": "No."},
+            },
+            "did not migrate to node2, it runs on node1 again: No engine. No.",
+        ),
+        (
             {**ENTRY, "taken": {"unreachable": True, "msg": "Gone."}},
             "did not migrate from node1 to node2: node node2 went away, and may have started it: bring it back and run",
         ),
