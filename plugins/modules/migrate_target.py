@@ -181,7 +181,7 @@ SPEC = {
     "phase": {"type": "str", "choices": PHASES, "required": True},
     "name": {"type": "str", "required": True},
     "origin": {"type": "str", "required": True},
-    "appliances": {"type": "list", "elements": "dict", "options": options.APPLIANCE, "default": []},
+    "appliances": {"type": "list", "elements": "dict", "default": []},
     "secrets": {"type": "dict", "default": {}, "no_log": True},
     "layers": {"type": "dict", "default": {}},
     "manifests": {"type": "dict", "default": {}},
