@@ -15,8 +15,8 @@ export ANSIBLE_CONFIG := $(CURDIR)/ansible.cfg
 export LC_ALL := C.UTF-8
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: help venv demo demo-clean build lab lab-clean content bench bench-patch test lint test-unit sanity test-molecule test-integration \
-	test-content test-fleet docs collection changelog
+.PHONY: help venv demo demo-clean build lab lab-clean content bench bench-patch bench-migrate test lint test-unit sanity \
+	test-molecule test-integration test-content test-fleet docs collection changelog
 
 help: ## What can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-18s %s\n", $$1, $$2}' Makefile
@@ -48,6 +48,9 @@ bench: $(VENV)/.run $(COLLECTION) ## Print the figures: bytes, disk, memory and 
 
 bench-patch: lab content ## Print the figures of a patch, beside apt in full instances (on the lab, about 8 minutes)
 	PYTHONPATH=.collections $(BIN)/python -m ansible_collections.strata.fleet.tests.bench.patching
+
+bench-migrate: lab content ## Print how long a migration takes an appliance away, beside the engine's own copy (on the lab)
+	PYTHONPATH=.collections $(BIN)/python -m ansible_collections.strata.fleet.tests.bench.migration
 
 # To develop it
 

@@ -16,6 +16,7 @@ from ansible_collections.strata.fleet.plugins.module_utils import (
     health,
     history,
     marks,
+    moved,
     skeleton,
 )
 from ansible_collections.strata.fleet.plugins.module_utils.engine import Engine
@@ -138,10 +139,15 @@ def create_instance(node: Node, appliance: str, args: Args) -> None:
 def update_instance(node: Node, appliance: str, args: Args) -> None:
     """Change keys and devices on what the instance has now; once more where somebody else was faster."""
     marks.update(node.store, appliance, pending=args["pending"], healthy=None)
+    change_instance(node.engine, appliance, args)
+
+
+def change_instance(engine: Engine, appliance: str, args: Args) -> None:
+    """Change keys and devices (None: removed) in one write; once more where somebody else was faster."""
     try:
-        _update_once(node.engine, appliance, args)
+        _update_once(engine, appliance, args)
     except Changed:
-        _update_once(node.engine, appliance, args)
+        _update_once(engine, appliance, args)
 
 
 def refresh_config(node: Node, appliance: str, args: Args) -> None:
@@ -183,6 +189,11 @@ def delete_instance(node: Node, appliance: str, _args: Args) -> None:
     marks.remove(node.store, appliance)
     history.remove(node.store, appliance)
     backup_marks.remove(node.store, appliance)
+
+
+def forget_move(node: Node, appliance: str, _args: Args) -> None:
+    """Forget to which node an appliance went."""
+    moved.forget(node.store, appliance)
 
 
 def wait_healthy(node: Node, appliance: str, args: Args) -> None:
@@ -254,6 +265,7 @@ ACTIONS: t.Mapping[str, t.Callable[[Node, str, Args], None]] = {
         stop,
         halt,
         delete_instance,
+        forget_move,
         wait_healthy,
         settle,
     )

@@ -135,7 +135,8 @@ class Have:
     ``snapshots`` are the names of a volume's snapshots, oldest first, and ``pool_driver`` is where they are kept; both
     only where they were asked for. ``networks`` (keys by name) and ``acls`` (access lists by name) are the engine's,
     ``ports`` what apps declare, such as 80/tcp, by commit; a plan without networks leaves these alone. ``neighbours``
-    are the appliances of other projects: network, name, and address ('': the network hands one out).
+    are the appliances of other projects: network, name, and address ('': the network hands one out). ``moved`` are
+    those that went to another node, as ``moved.read_all`` returns them.
     """
 
     instances: t.Mapping[str, Instance]
@@ -146,6 +147,7 @@ class Have:
     acls: t.Mapping[str, t.Mapping[str, t.Any]] = dataclasses.field(default_factory=dict)
     ports: t.Mapping[str, t.Sequence[str]] = dataclasses.field(default_factory=dict)
     neighbours: t.Collection[tuple[str, str, str]] = ()
+    moved: t.Mapping[str, t.Mapping[str, str]] = dataclasses.field(default_factory=dict)
 
 
 class Place(t.NamedTuple):

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import typing as t
 
-from ansible_collections.strata.fleet.plugins.module_utils import diff, instance, steps
+from ansible_collections.strata.fleet.plugins.module_utils import diff, instance, migration, moved, steps
 from ansible_collections.strata.fleet.plugins.module_utils.errors import BadInput
 from ansible_collections.strata.fleet.plugins.module_utils.lockdown import network_plan, quarantine
 from ansible_collections.strata.fleet.plugins.module_utils.model import (
@@ -87,6 +87,7 @@ def find_problems(item: Appliance | Removal, have: Have, scope: str = "all") -> 
         )
     elif scope == "config" and isinstance(item, Appliance):
         problems += _find_config_problems(item, present)
+    problems += _find_moves(item, present, have)
     cut = quarantine_of(item.name, have)
     if cut and (scope in ("layers", "state") or isinstance(item, Removal)):
         problems.append(quarantine.refusal(item.name, cut))
@@ -101,6 +102,16 @@ def find_problems(item: Appliance | Removal, have: Have, scope: str = "all") -> 
                 f"volume has {format_size(size)}, and state is never made smaller; ask for {format_size(size)} or more."
             )
     return problems
+
+
+def _find_moves(item: Appliance | Removal, present: Instance | None, have: Have) -> list[str]:
+    """Return why an appliance that went to another node, or is on its way, is left alone here."""
+    mark = migration.read(present.config) if present else None
+    if isinstance(item, Removal):
+        return [migration.refusal(item.name, mark)] if mark and mark.role != migration.KEPT else []
+    if mark:
+        return [migration.refusal(item.name, mark)]
+    return [moved.refusal(item.name, have.moved[item.name])] if not present and item.name in have.moved else []
 
 
 def _is_between_versions(item: Appliance, present: Instance | None) -> bool:
@@ -203,6 +214,9 @@ def _remove(item: Removal, have: Have) -> list[Step]:
         if present.status == "Running":
             planned.append(steps.stop(item.name))
         planned.append(Step(item.name, "delete_instance", f"remove {item.name}, keeping its state", {}))
+    if item.name in have.moved:
+        to = have.moved[item.name]["to"]
+        planned.append(Step(item.name, "forget_move", f"forget that {item.name} went to {to}", {}))
     if item.with_state:
         # What a restore moved aside is released by its own name alone.
         volumes = sorted(

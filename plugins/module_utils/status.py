@@ -10,7 +10,7 @@ import concurrent.futures
 import typing as t
 from pathlib import Path
 
-from ansible_collections.strata.fleet.plugins.module_utils import backup_marks, health, history, marks
+from ansible_collections.strata.fleet.plugins.module_utils import backup_marks, health, history, marks, migration
 from ansible_collections.strata.fleet.plugins.module_utils.engine import Engine
 from ansible_collections.strata.fleet.plugins.module_utils.errors import StrataError
 from ansible_collections.strata.fleet.plugins.module_utils.instance import PREVIOUS, composition_of
@@ -48,6 +48,7 @@ def _describe(sources: Sources, body: Body, memory: t.Mapping[int, int], check_h
     name = body["name"]
     own_marks = marks.read(store, name)
     cut = quarantine.read(body["config"])
+    mark = migration.read(body["config"])
     is_running = body["status"] == "Running"
     answer: Status = {
         "name": name,
@@ -72,6 +73,8 @@ def _describe(sources: Sources, body: Body, memory: t.Mapping[int, int], check_h
     }
     if composition is None:
         answer["fault"] = "Strata did not make this instance"
+    elif mark:
+        answer["fault"] = migration.refusal(name, mark)
     elif cut:
         answer["fault"] = f"it is {cut}; to release it: playbooks/release.yml -e release={name}"
     elif own_marks.get("restore"):

@@ -145,6 +145,11 @@ changes:
   type: dict
   sample:
     5f0c...81aa: {packages: [], cves: [CVE-2026-0001], advisories: [], complete: true}
+appliances:
+  description: The appliances that this node's engine has, without those that are only kept after a migration.
+  returned: success
+  type: list
+  elements: str
 faults:
   description: Without O(strict), why others cannot have what they ask for, by appliance.
   returned: without O(strict)
@@ -165,7 +170,15 @@ import typing as t
 from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.strata.fleet.plugins.module_utils import config_layer, have, moves, options, runner, staging
+from ansible_collections.strata.fleet.plugins.module_utils import (
+    config_layer,
+    have,
+    migration,
+    moves,
+    options,
+    runner,
+    staging,
+)
 from ansible_collections.strata.fleet.plugins.module_utils.instance import COMPOSITION, PREVIOUS, composition_of
 from ansible_collections.strata.fleet.plugins.module_utils.lockdown import facts_cache, quarantine
 from ansible_collections.strata.fleet.plugins.module_utils.model import ABSENT, Composition, Instance
@@ -207,7 +220,12 @@ def work(params: dict[str, t.Any], check_mode: bool) -> runner.Result:
         ]
         + [*(f"remove version {name[:12]} from the store" for name in leftovers)]
         + [f"remove {len(names)} old config layers of {name}" for name, names in old_configs.items()],
-        facts={"layers": decided.layers(), "manifests": decided.manifests(), **facts},
+        facts={
+            "layers": decided.layers(),
+            "manifests": decided.manifests(),
+            "appliances": sorted(name for name, each in instances.items() if not migration.is_kept(each.config)),
+            **facts,
+        },
     )
     result.before, result.after = {"remove": leftovers}, {"fetch": decided.steps()}
     if not check_mode and (result.changed or decided.is_new):

@@ -46,7 +46,8 @@ done
 for name in $(volumes); do
     incus storage volume delete strata "$name" --project strata
 done
-rm -rf {store}/config/{prefix}* {store}/marks/{prefix}* {store}/history/{prefix}*
+incus config unset core.https_address
+for folder in config marks history moved backups; do rm -rf {store}/$folder/{prefix}*; done
 ! instances && ! volumes
 """
 
@@ -65,7 +66,8 @@ class Fleet:
             "depot_trust": depot.trust(),
             "store_collect": False,
         }
-        self._inventory = folder / "fleet.yml"
+        self.groups: dict[str, list[str]] = {}
+        self.inventory = folder / "fleet.yml"
 
     def want(self, name: str, node: Node, app: str = "site", **variables: t.Any) -> str:
         """Put an appliance into the inventory, or change it there; return its name. Keys are without appliance_."""
@@ -80,6 +82,16 @@ class Fleet:
     def play(self, playbook: str, *arguments: str) -> Ran:
         """Run one of the collection's playbooks on the nodes that are in use."""
         return self.controller.play(CHECKOUT / "playbooks" / f"{playbook}.yml", *self._place(), *arguments)
+
+    def start_on(self, playbook: str, nodes: t.Iterable[Node], *arguments: str) -> subprocess.Popen[str]:
+        """Start one of the collection's playbooks on these nodes, whatever is on them."""
+        limit = [*self._place(), "--limit", ",".join(node.name for node in nodes)]
+        return self.controller.start(CHECKOUT / "playbooks" / f"{playbook}.yml", *limit, *arguments)
+
+    def play_on(self, playbook: str, nodes: t.Iterable[Node], *arguments: str) -> Ran:
+        """Run one of the collection's playbooks on these nodes, whatever is on them."""
+        limit = [*self._place(), "--limit", ",".join(node.name for node in nodes)]
+        return self.controller.play(CHECKOUT / "playbooks" / f"{playbook}.yml", *limit, *arguments)
 
     def deploy(self, *arguments: str, changed: bool | None = None) -> Ran:
         """Deploy; the test fails where that fails, or where ``changed`` says otherwise."""
@@ -99,10 +111,12 @@ class Fleet:
         return ran
 
     def _place(self) -> list[str]:
-        inventory = {"all": {"vars": self.variables, "children": {"appliances": {"hosts": self.appliances}}}}
-        self._inventory.write_text(yaml.dump(inventory, Dumper=yaml.SafeDumper))
+        groups = {name: {"hosts": dict.fromkeys(members)} for name, members in self.groups.items()}
+        children = {"appliances": {"hosts": self.appliances}, **groups}
+        inventory = {"all": {"vars": self.variables, "children": children}}
+        self.inventory.write_text(yaml.dump(inventory, Dumper=yaml.SafeDumper))
         nodes = {variables["appliance_node"] for variables in self.appliances.values()}
-        return ["-i", str(self._inventory), "--limit", ",".join(sorted(nodes))]
+        return ["-i", str(self.inventory), "--limit", ",".join(sorted(nodes))]
 
 
 def has_changed(ran: Ran) -> bool:

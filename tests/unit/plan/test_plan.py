@@ -96,7 +96,7 @@ def build_instance(data: dict[str, t.Any]) -> Instance:
 
 def build_have(data: dict[str, t.Any]) -> Have:
     instances = {one.name: one for one in map(build_instance, data.get("instances", []))}
-    return Have(instances, data.get("volumes", {}))
+    return Have(instances, data.get("volumes", {}), moved=data.get("moved", {}))
 
 
 def load(path: Path) -> dict[str, t.Any]:

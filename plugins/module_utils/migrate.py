@@ -1,0 +1,227 @@
+# Copyright (c) 2026, The Strata authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""apply, for a migration: the steps that only it has. What an action finds out is returned, by the names of facts."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import time
+import typing as t
+from pathlib import Path
+
+from ansible_collections.strata.fleet.plugins.module_utils import apply, history, marks, moved, volume_files
+from ansible_collections.strata.fleet.plugins.module_utils.apply import COPY_TIMEOUT, Node
+from ansible_collections.strata.fleet.plugins.module_utils.errors import ContentError, EngineError, StrataError
+from ansible_collections.strata.fleet.plugins.module_utils.migration import ARRIVED
+from ansible_collections.strata.fleet.plugins.module_utils.model import Step
+
+ADDRESS = "core.https_address"
+LISTENER = "migration-listener.json"
+
+Args = t.Mapping[str, t.Any]
+Facts = dict[str, t.Any]
+
+
+def carry_out(node: Node, planned: t.Sequence[Step], done: list[str]) -> Facts:
+    """Do the steps in order, add the sentence of each that is done to ``done``, and return what they found out.
+
+    Raises StrataError that names the appliance and the step; facts are ``steps_done`` and the action ``failed_at``.
+    """
+    facts: Facts = {}
+    for step in planned:
+        try:
+            if step.action in ACTIONS:
+                found = _carry_out(node, step)
+                facts |= {key: {**facts.get(key, {}), **value} for key, value in found.items()}
+            else:
+                apply.carry_out(node, step)
+        except StrataError as error:
+            # Whoever has to decide what becomes of it knows by this how far it can have come at most.
+            error.facts |= {"steps_done": list(done), "failed_at": step.action}
+            raise
+        done.append(step.sentence)
+    return facts
+
+
+def _carry_out(node: Node, step: Step) -> Facts:
+    try:
+        return ACTIONS[step.action](node, step.appliance, step.args) or {}
+    except StrataError as error:
+        if step.appliance not in error.message:
+            error.message = f"Appliance {step.appliance}: could not {step.sentence}: {error.message}"
+        raise
+
+
+# -- the node that it leaves -------------------------------------------------------------------------------------------
+
+
+def listen(node: Node, address: str) -> str:
+    """Have the engine answer other nodes, and return where. What it listens at already stays as it is."""
+    present = str(node.engine.server()["config"].get(ADDRESS, ""))
+    if present:
+        return present
+    # First: whoever finds the note knows that the engine was not to listen.
+    marks.write_durably(node.store / LISTENER, json.dumps({"address": address}))
+    node.engine.update("", {"config": {ADDRESS: address}})
+    return address
+
+
+def stop_listening(node: Node) -> bool:
+    """Undo ``listen``; returns whether there was anything to undo."""
+    note = node.store / LISTENER
+    address = find_listener(node.store)
+    if not address:
+        return False
+    if node.engine.server()["config"].get(ADDRESS) == address:
+        node.engine.update("", {"config": {ADDRESS: ""}})
+    note.unlink()
+    return True
+
+
+def find_listener(store: Path) -> str:
+    """Return the address that the engine listens at for a migration, '' where it does not."""
+    try:
+        return str(json.loads((store / LISTENER).read_text())["address"])
+    except (OSError, ValueError, KeyError):
+        return ""
+
+
+def mark_instance(node: Node, appliance: str, args: Args) -> None:
+    """Change what an instance has to start with, and what it says of that, in one write of the engine."""
+    apply.change_instance(node.engine, appliance, args)
+
+
+def offer_volumes(node: Node, _appliance: str, args: Args) -> Facts:
+    """Have the engine wait for somebody who knows the secrets of each volume, once."""
+    offers, secrets = {}, {}
+    for volume in args["volumes"]:
+        operation, secrets[volume] = node.engine.begin(_volume_path(node, volume), {"name": volume, "migration": True})
+        config = node.engine.volume(node.pool, volume)["config"]
+        offers[volume] = {
+            "operation": operation,
+            "config": {
+                key: value for key, value in config.items() if key == "size" or key.startswith("volatile.idmap")
+            },
+        }
+    return {"offers": offers, "secrets": secrets}
+
+
+def list_volumes(node: Node, _appliance: str, args: Args) -> Facts:
+    """Return a listing of each volume, {} for one that cannot be looked at."""
+    return {"listings": {volume: _list(node, volume) for volume in args["volumes"]}}
+
+
+def compare_volumes(node: Node, appliance: str, args: Args) -> Facts | None:
+    """Raise ContentError where content is not what arrived on the other node."""
+    for volume, digest in args["digests"].items():
+        root = _place(node, volume).find()
+        if root and digest and volume_files.read_files(root).digest != digest:
+            raise ContentError(
+                f"Appliance {appliance}: what the other node got of {volume} is not what is here, though all of its "
+                "files look the same. Nothing is removed: compare both, the newest state is on the other node"
+            )
+    return None
+
+
+def remember_move(node: Node, appliance: str, args: Args) -> None:
+    """Note where it went."""
+    moved.remember(node.store, appliance, args["to"])
+
+
+# -- the node that it goes to ------------------------------------------------------------------------------------------
+
+
+def pull_volume(node: Node, _appliance: str, args: Args) -> Facts:
+    """Fetch a volume from another node; its config comes along, so that its files' owners are understood."""
+    begun = time.monotonic()
+    source = {
+        "type": "migration",
+        "mode": "pull",
+        "operation": f"https://{args['address']}{args['operation']}",
+        "certificate": args["certificate"],
+        "secrets": args["secrets"],
+        "refresh": args["refresh"],
+        "volume_only": False,
+    }
+    body = {"name": args["volume"], "type": "custom", "content_type": "filesystem", "config": args["config"]}
+    try:
+        node.engine.create(f"/storage-pools/{node.pool}/volumes/custom", {**body, "source": source}, COPY_TIMEOUT)
+    except EngineError:
+        # Half of a difference is no state: the next run fetches it whole. It cannot have been started here.
+        with contextlib.suppress(StrataError):
+            node.engine.delete(_volume_path(node, args["volume"]))
+        raise
+    return {"seconds": {args["volume"]: round(time.monotonic() - begun, 3)}}
+
+
+def check_listings(node: Node, appliance: str, args: Args) -> Facts:
+    """Raise ContentError where a volume is not as it was listed on the other node."""
+    verified = {}
+    for volume, there in args["listings"].items():
+        here = _list(node, volume)
+        if there and here and there != here:
+            node.engine.delete(_volume_path(node, volume))
+            raise ContentError(
+                f"Appliance {appliance}: the copy of {volume} is not what was sent: {here['entries']} files of "
+                f"{here['bytes']} bytes, and {there['entries']} of {there['bytes']} were sent. It was deleted; the "
+                "next run copies all of it"
+            )
+        verified[volume] = bool(there and here)
+    return {"verified": verified}
+
+
+def digest_volumes(node: Node, _appliance: str, args: Args) -> Facts:
+    """Return a digest of what arrived of each volume, '' for one that cannot be looked at."""
+    digests = {}
+    for volume in args["volumes"]:
+        root = _place(node, volume, ARRIVED).find()
+        digests[volume] = volume_files.read_files(root).digest if root else ""
+    return {"digests": digests}
+
+
+def take_memory(node: Node, appliance: str, args: Args) -> None:
+    """Remember what the other node knew: which versions failed, and what became of earlier ones."""
+    if args["bad"]:
+        marks.update(node.store, appliance, bad=args["bad"])
+    known = history.read(node.store, appliance)
+    for record in args["history"]:
+        if record not in known:
+            history.append(node.store, appliance, record)
+    moved.forget(node.store, appliance)
+
+
+def rename_volume(node: Node, _appliance: str, args: Args) -> None:
+    """Have a volume under another name."""
+    node.engine.create(_volume_path(node, args["volume"]), {"name": args["to"]})
+
+
+def _list(node: Node, volume: str) -> dict[str, t.Any]:
+    root = _place(node, volume).find()
+    return volume_files.list_files(root)._asdict() if root else {}
+
+
+def _place(node: Node, volume: str, snapshot: str = "") -> volume_files.Place:
+    return volume_files.Place(node.pool, node.engine.project, volume, snapshot)
+
+
+def _volume_path(node: Node, volume: str) -> str:
+    return f"/storage-pools/{node.pool}/volumes/custom/{volume}"
+
+
+ACTIONS: t.Mapping[str, t.Callable[[Node, str, Args], Facts | None]] = {
+    action.__name__: action
+    for action in (
+        mark_instance,
+        offer_volumes,
+        list_volumes,
+        compare_volumes,
+        remember_move,
+        pull_volume,
+        check_listings,
+        digest_volumes,
+        take_memory,
+        rename_volume,
+    )
+}
