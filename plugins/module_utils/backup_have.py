@@ -8,7 +8,7 @@ from __future__ import annotations
 import typing as t
 from pathlib import Path
 
-from ansible_collections.strata.fleet.plugins.module_utils import backup_marks, have, marks
+from ansible_collections.strata.fleet.plugins.module_utils import backup_marks, have, marks, migration
 from ansible_collections.strata.fleet.plugins.module_utils.backup_plan import SNAPSHOT, Hooks, Present, StateVolume
 from ansible_collections.strata.fleet.plugins.module_utils.backup_record import SavedVolume, saved_path
 from ansible_collections.strata.fleet.plugins.module_utils.engine import Engine
@@ -47,6 +47,7 @@ def _describe(node: Node, body: Body, known: t.Collection[str]) -> Present:
     hooks = manifest.get("quiesce", {})
     volumes = tuple(volumes_of(body))
     cut = quarantine.read(body["config"])
+    own = marks.read(store, name)
     held = [volume.engine_name for volume in volumes if volume.engine_name in known]
     return Present(
         status=body["status"],
@@ -55,7 +56,9 @@ def _describe(node: Node, body: Body, known: t.Collection[str]) -> Present:
         hooks=Hooks(*(tuple(tuple(argv) for argv in hooks.get(kind) or ()) for kind in Hooks._fields)),
         volumes=volumes,
         cut=str(cut) if cut else "",
-        is_moving=bool(marks.read(store, name).get("swap")),
+        is_moving=bool(own.get("swap")),
+        restore=own.get("restore"),
+        move=migration.read(body["config"]),
         frozen=backup_marks.read(store, name).get("frozen"),
         leftovers=tuple(volume for volume in held if SNAPSHOT in engine.snapshot_names(pool, volume)),
     )

@@ -8,7 +8,9 @@ from __future__ import annotations
 import dataclasses
 import typing as t
 
+from ansible_collections.strata.fleet.plugins.module_utils import migration
 from ansible_collections.strata.fleet.plugins.module_utils.model import Composition, Step
+from ansible_collections.strata.fleet.plugins.module_utils.plan import explain_cut_restore
 
 SNAPSHOT = "strata-backup"  # of the engine's, while restic reads it; the name is constant, so that paths are
 DRIVERS = ("btrfs", "dir")  # their snapshots are folders that the node can read
@@ -49,9 +51,9 @@ NO_HOOKS = Hooks()
 class Present:
     """An appliance as the node has it.
 
-    ``composition`` is None for an instance that Strata did not make. ``cut`` says why it is in quarantine,
-    ``is_moving`` that a patch of it was cut off. ``frozen`` and ``leftovers`` (volumes by the engine's name) are what a
-    backup left that was killed.
+    ``composition`` is None for an instance that Strata did not make. ``cut`` says why it is in quarantine.
+    ``is_moving``: a patch of it was cut off. ``restore`` is what a restore that was cut off wrote down, ``move`` its
+    part in a migration. ``frozen`` and ``leftovers`` (volumes by the engine's name) are what a backup left that died.
     """
 
     status: str
@@ -61,6 +63,8 @@ class Present:
     volumes: tuple[StateVolume, ...] = ()
     cut: str = ""
     is_moving: bool = False
+    restore: Data | None = None
+    move: migration.Mark | None = None
     frozen: Data | None = None
     leftovers: tuple[str, ...] = ()
 
@@ -110,15 +114,27 @@ def find_problem(name: str, found: Present | None, pool: str, driver: str) -> st
     if found.cut:
         # What it holds now must not push out, by and by, what it held before.
         return f"Appliance {name} is {found.cut}. Its state may not be sound: its backups stay, and none is added."
-    if found.is_moving:
-        return (
-            f"Appliance {name}: a patch or rollback of it was cut off. Run playbooks/patch.yml, which ends that, "
-            "before it is backed up."
-        )
+    underway = find_underway(name, found)
+    if underway:
+        return underway
     if driver not in DRIVERS:
         return (
             f"Appliance {name}: the pool {pool} has driver {driver}, of which the node cannot read snapshots; backups "
             f"take {' or '.join(DRIVERS)}."
+        )
+    return ""
+
+
+def find_underway(name: str, found: Present) -> str:
+    """Return what was begun with an appliance and is to be ended before it has a state to back up, '' for nothing."""
+    if found.move:
+        return migration.refusal(name, found.move)
+    if found.restore:
+        return explain_cut_restore(name, found.restore)
+    if found.is_moving:
+        return (
+            f"Appliance {name}: a patch or rollback of it was cut off. Run playbooks/patch.yml, which ends that, "
+            "before it is backed up."
         )
     return ""
 

@@ -11,7 +11,14 @@ import time
 import typing as t
 from pathlib import Path
 
-from ansible_collections.strata.fleet.plugins.module_utils import apply, history, marks, moved, volume_files
+from ansible_collections.strata.fleet.plugins.module_utils import (
+    apply,
+    backup_marks,
+    history,
+    marks,
+    moved,
+    volume_files,
+)
 from ansible_collections.strata.fleet.plugins.module_utils.apply import COPY_TIMEOUT, Node
 from ansible_collections.strata.fleet.plugins.module_utils.errors import ContentError, EngineError, StrataError
 from ansible_collections.strata.fleet.plugins.module_utils.migration import ARRIVED
@@ -182,13 +189,15 @@ def digest_volumes(node: Node, _appliance: str, args: Args) -> Facts:
 
 
 def take_memory(node: Node, appliance: str, args: Args) -> None:
-    """Remember what the other node knew: which versions failed, and what became of earlier ones."""
+    """Remember what the other node knew: versions that failed, what became of earlier ones, backups."""
     if args["bad"]:
         marks.update(node.store, appliance, bad=args["bad"])
     known = history.read(node.store, appliance)
     for record in args["history"]:
         if record not in known:
             history.append(node.store, appliance, record)
+    if args["backups"]:
+        backup_marks.update(node.store, appliance, **args["backups"])
     moved.forget(node.store, appliance)
 
 

@@ -10,6 +10,7 @@ import typing as t
 from pathlib import Path
 
 from ansible_collections.strata.fleet.plugins.module_utils import (
+    backup_marks,
     have,
     history,
     instance,
@@ -97,12 +98,15 @@ def _describe(node: Node, body: Body, memory: t.Mapping[int, int], present: t.Co
         "migration": {"role": mark.role, "node": mark.node, "when": mark.when, "reason": mark.reason} if mark else None,
         "quarantine": str(cut) if cut else "",
         "swap": bool(known.get("swap")),
+        "restore": known.get("restore"),
         "volumes": {volume: _measure(node, volume) for volume in volumes_of(body) if volume in present},
         "memory": int(limit) if limit.isdigit() and int(limit) else memory.get(pid, 0),
         "hardware": {device: mac for device in body["devices"] if (mac := config.get(f"volatile.{device}.hwaddr"))},
         "previous": config.get(instance.PREVIOUS, ""),
         "bad": known.get("bad", []),
         "history": history.read(node.store, name),
+        # What is frozen for a backup is let go by the stop.
+        "backups": {key: mark for key, mark in backup_marks.read(node.store, name).items() if key != "frozen"},
     }
 
 

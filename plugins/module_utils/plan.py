@@ -92,7 +92,7 @@ def find_problems(item: Appliance | Removal, have: Have, scope: str = "all") -> 
     if cut and (scope in ("layers", "state") or isinstance(item, Removal)):
         problems.append(quarantine.refusal(item.name, cut))
     if scope != "state" and present and present.marks.get("restore"):
-        problems.append(_explain_cut_restore(item.name, present.marks["restore"]))
+        problems.append(explain_cut_restore(item.name, present.marks["restore"]))
     volumes = item.volumes if isinstance(item, Appliance) else ()
     for volume in volumes:
         size = have.volumes.get(instance.volume_name(item.name, volume.name), 0)
@@ -120,7 +120,7 @@ def _is_between_versions(item: Appliance, present: Instance | None) -> bool:
     return bool(present and present.marks.get("swap") and running and running[:2] != item.composition[:2])
 
 
-def _explain_cut_restore(name: str, mark: t.Mapping[str, t.Any]) -> str:
+def explain_cut_restore(name: str, mark: t.Mapping[str, t.Any]) -> str:
     """Return why an appliance whose state is being replaced is left alone: what is missing now would be made anew."""
     return (
         f"Appliance {name}: a restore of backup {mark['snapshot'][:8]} was cut off. Run playbooks/restore.yml again "

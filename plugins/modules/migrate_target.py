@@ -64,8 +64,8 @@ options:
     default: []
   memory:
     description:
-      - What the other node knows - with V(prepare) C(hardware) and C(previous), with V(commit) C(bad) and C(history),
-        as M(strata.fleet.migration_info) returns them.
+      - What the other node knows - with V(prepare) C(hardware) and C(previous), with V(commit) C(bad), C(history) and
+        C(backups), as M(strata.fleet.migration_info) returns them.
     type: dict
     default: {}
   offer:

@@ -92,6 +92,12 @@ appliances:
       description: What became of its swaps.
       type: list
       elements: dict
+    restore:
+      description: What a restore that was cut off wrote down, null where there is none.
+      type: dict
+    backups:
+      description: What this node knows of its backups.
+      type: dict
 """
 
 import typing as t

@@ -10,6 +10,7 @@ import typing as t
 from ansible_collections.strata.fleet.plugins.module_utils import migration
 from ansible_collections.strata.fleet.plugins.module_utils.errors import BadInput
 from ansible_collections.strata.fleet.plugins.module_utils.migration import GIVEN_UP, IN, KEPT, OUT, TAKEN
+from ansible_collections.strata.fleet.plugins.module_utils.plan import explain_cut_restore
 from ansible_collections.strata.fleet.plugins.module_utils.sizes import format_size
 from ansible_collections.strata.fleet.plugins.plugin_utils.schema import suggest
 from ansible_collections.strata.fleet.plugins.plugin_utils.verdicts import reason_of
@@ -196,16 +197,23 @@ def _refuse_unfit(move: Move, found: Found) -> None:
         )
     if facts["base"] is None:
         raise BadInput(f"Appliance {name}: Strata did not make the instance of that name on {source}.")
-    if facts["quarantine"]:
-        raise BadInput(f"Appliance {name} is {facts['quarantine']}. Release it first (playbooks/release.yml).")
-    if facts["swap"]:
-        raise BadInput(f"Appliance {name}: a patch or rollback of it was cut off. Run playbooks/patch.yml first.")
+    _refuse_underway(name, facts)
     if found.node(source)["architecture"] != found.node(target)["architecture"]:
         kinds = " and ".join(f"{node} is {found.node(node)['architecture']}" for node in (source, target))
         raise BadInput(f"Appliance {name}: what it runs does not run on {target}: {kinds}.")
     if found.node(source)["driver"] != found.node(target)["driver"]:
         kinds = " and ".join(f"{node} is of driver {found.node(node)['driver']}" for node in (source, target))
         raise BadInput(f"Appliance {name}: state goes only between pools of one driver: that of {kinds}.")
+
+
+def _refuse_underway(name: str, facts: Facts) -> None:
+    """Raise BadInput where something that was begun with an appliance has to end first."""
+    if facts["quarantine"]:
+        raise BadInput(f"Appliance {name} is {facts['quarantine']}. Release it first (playbooks/release.yml).")
+    if facts["swap"]:
+        raise BadInput(f"Appliance {name}: a patch or rollback of it was cut off. Run playbooks/patch.yml first.")
+    if facts["restore"]:
+        raise BadInput(explain_cut_restore(name, facts["restore"]))
 
 
 def find_shortages(moves: t.Sequence[Move], found: Found) -> list[str]:

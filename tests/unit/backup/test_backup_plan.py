@@ -14,6 +14,7 @@ from ansible_collections.strata.fleet.plugins.module_utils.backup_plan import (
     Wish,
     make_plan,
 )
+from ansible_collections.strata.fleet.plugins.module_utils.migration import Mark
 from ansible_collections.strata.fleet.plugins.module_utils.model import Composition, Layer
 
 CASES = sorted((Path(__file__).parent / "cases").glob("*.yml"))
@@ -27,7 +28,8 @@ def build_present(name: str, data: dict[str, t.Any]) -> Present:
     is_foreign = data.pop("foreign", False)
     composition = None if is_foreign else Composition(LAYER, LAYER, "c" * 64)
     leftovers = tuple(data.pop("leftovers", ()))
-    return Present(composition=composition, volumes=volumes, hooks=hooks, leftovers=leftovers, **data)
+    move = Mark(**data.pop("move")) if "move" in data else None
+    return Present(composition=composition, volumes=volumes, hooks=hooks, leftovers=leftovers, move=move, **data)
 
 
 @pytest.mark.parametrize("path", CASES, ids=lambda path: path.stem)

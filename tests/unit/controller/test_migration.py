@@ -20,7 +20,8 @@ NODES = ("node1", "node2", "node3")
 def facts(name: str = "web1", role: str = "", other: str = "", **changes: t.Any) -> dict[str, t.Any]:
     mark = {"role": role, "node": other, "when": "then", "reason": ""} if role else None
     layer = {"name": "x", "version": "1", "commit": "c"}
-    common = {"type": "container", "state": "running", "base": layer, "app": layer, "quarantine": "", "swap": False}
+    rest = {"quarantine": "", "swap": False, "restore": None}
+    common = {"type": "container", "state": "running", "base": layer, "app": layer, **rest}
     return {"name": name, "migration": mark, "volumes": {f"{name}.var": 10}, "memory": 0, **common, **changes}
 
 
@@ -107,6 +108,7 @@ def test_one_that_is_nowhere_may_be_on_a_silent_node() -> None:
     [
         ({"quarantine": "quarantined since then"}, "Release it first"),
         ({"swap": True}, "playbooks/patch.yml first"),
+        ({"restore": {"snapshot": "0123456789abcdef"}}, "a restore of backup 01234567 was cut off"),
         ({"type": "virtual-machine"}, "live migration of virtual machines"),
         ({"base": None}, "Strata did not make"),
         ({"memory": 2 * GIB}, "2 GiB of memory are needed, and 1 GiB are free"),
