@@ -10,13 +10,14 @@ DEMO := $(PLAY) --inventory inventories/demo/hosts.yml
 MYPY := MYPYPATH=. $(CURDIR)/$(BIN)/mypy --config-file ../pyproject.toml
 # What tests on machines need first. Empty: it is there, leave it alone.
 LAB := lab content
+STATE := $(foreach each,backup restore drill migrate,tests/integration/fleet/test_$(each).py)
 SHEBANG := ^\#!/(usr/)?bin/(env )?(ba)?sh
 export ANSIBLE_CONFIG := $(CURDIR)/ansible.cfg
 export LC_ALL := C.UTF-8
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .PHONY: help venv demo demo-clean build lab lab-clean content bench bench-patch bench-migrate test lint test-unit sanity \
-	test-molecule test-integration test-content test-fleet docs collection changelog
+	test-molecule test-integration test-content test-fleet test-state docs collection changelog
 
 help: ## What can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-18s %s\n", $$1, $$2}' Makefile
@@ -77,18 +78,21 @@ sanity: venv ## ansible-test sanity, nothing ignored
 content: venv ## A depot with a base and an app for the tests, in .cache/content (as root)
 	$(PLAY) --inventory tests/lab/content.yml playbooks/build.yml
 
-test-molecule test-content test-fleet: export STRATA_TEST_DEPOT := $(CURDIR)/.cache/content
+test-molecule test-content test-fleet test-state: export STRATA_TEST_DEPOT := $(CURDIR)/.cache/content
 test-molecule: $(LAB) ## Every scenario in molecule/, each on a machine of the lab
 	@scenarios=(molecule/*/molecule.yml); [ -e "$${scenarios[0]}" ] || { echo "molecule/ has no scenario" >&2; exit 1; }
 	for scenario in molecule/*/molecule.yml; do $(BIN)/molecule test --scenario-name "$$(basename "$$(dirname "$$scenario")")"; done
 
-test-integration: test-content test-fleet ## All that is tested on the lab without molecule
+test-integration: test-content test-fleet test-state ## All that is tested on the lab without molecule
 
 test-content: $(LAB) ## Real bases and apps built here, and the engine on a machine of the lab
 	$(BIN)/pytest --verbose --durations=15 tests/integration --ignore=tests/integration/fleet
 
 test-fleet: $(LAB) ## Whole fleets over SSH, faults included, on the lab
-	$(BIN)/pytest --verbose --durations=15 tests/integration/fleet
+	$(BIN)/pytest --verbose --durations=15 tests/integration/fleet $(STATE:%=--ignore=%)
+
+test-state: $(LAB) ## Backups, restores, drills and migrations, faults included, on other nodes of the lab
+	STRATA_TEST_NODES="node4 node5 node6" $(BIN)/pytest --verbose --durations=15 $(STATE)
 
 docs: venv ## Write docs/reference from the modules, roles and schemas
 	$(BIN)/python docs/generate.py

@@ -31,6 +31,7 @@ PARTS = (
     Part("test-unit"),
     Part("sanity"),
     Part("test-molecule", ("lab content",)),
+    Part("test-state", ("lab content",)),
     Part("test-content", ("lab content",)),
 )
 

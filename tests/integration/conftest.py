@@ -1,11 +1,11 @@
-"""Fixtures over the lab. A test that needs a fresh machine makes one; node1 to node3 are shared."""
+"""Fixtures over the lab. A test that needs a fresh machine makes one; the nodes are shared."""
 
 from __future__ import annotations
 
 import typing as t
 
 import pytest
-from ansible_collections.strata.fleet.tests.integration.tools import Controller, Node, lab
+from ansible_collections.strata.fleet.tests.integration.tools import NODES, Controller, Node, lab
 
 
 @pytest.fixture(scope="session")
@@ -15,9 +15,9 @@ def controller(tmp_path_factory: pytest.TempPathFactory) -> Controller:
 
 @pytest.fixture(scope="session")
 def nodes() -> list[Node]:
-    """The three nodes and the depot of the lab, as they are: a test that needs fresh ones resets them."""
-    lab("up")
-    return [Node("node1"), Node("node2"), Node("node3")]
+    """Three nodes of the lab, as they are: a test that needs fresh ones resets them."""
+    lab("up", *NODES)
+    return [Node(name) for name in NODES]
 
 
 @pytest.fixture

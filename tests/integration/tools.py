@@ -19,6 +19,8 @@ import yaml
 CHECKOUT = Path(__file__).resolve().parents[2]
 LAB = CHECKOUT / "tests" / "lab" / "lab.py"
 INVENTORY = CHECKOUT / ".cache" / "lab" / "inventory.yml"
+# Two runs go side by side on nodes of their own.
+NODES = tuple(os.environ.get("STRATA_TEST_NODES", "node1 node2 node3").split())
 # Seconds after which nothing more is to be expected, also on a machine that has much else to do.
 PATIENCE = 120
 RECAP = re.compile(r"^(?P<host>\S+)\s+: (?P<counts>ok=.*)$", re.MULTILINE)
@@ -100,6 +102,8 @@ class Controller:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self._nodes = folder / "nodes.yml"
+        self._nodes.write_text(yaml.safe_dump({"nodes": {"hosts": dict.fromkeys(NODES)}}))
         tools = Path(sys.executable).parent
         self.environment = {
             **os.environ,
@@ -134,7 +138,7 @@ class Controller:
 
     def start(self, playbook: Path, *arguments: str) -> subprocess.Popen[str]:
         """Start a playbook in a process group of its own, so that it can be killed with all its helpers."""
-        argv = ["ansible-playbook", "-i", str(INVENTORY), str(playbook), *arguments]
+        argv = ["ansible-playbook", "-i", str(INVENTORY), "-i", str(self._nodes), str(playbook), *arguments]
         return subprocess.Popen(
             argv,
             stdout=subprocess.PIPE,

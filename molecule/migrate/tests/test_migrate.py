@@ -14,7 +14,7 @@ testinfra_hosts = ["ansible://nodes"]
 
 
 def is_target(host: Host) -> bool:
-    return host.backend.get_hostname() == "test-engine"
+    return host.backend.get_hostname() == "molecule-second"
 
 
 def names(host: Host, path: str) -> list[str]:
@@ -45,4 +45,4 @@ def test_the_node_that_it_left_knows_where_it_is(host: Host) -> None:
     if is_target(host):
         pytest.skip("this is the node that it went to")
     note = json.loads(host.file("/var/lib/strata/store/moved/web1.json").content_string)
-    assert note["to"] == "test-engine"
+    assert note["to"] == "molecule-second"

@@ -175,9 +175,9 @@ def test_nodes_back_up_by_themselves(backed: Fleet, node: Node) -> None:
     inside(node, name, "head -c 30000000 /dev/urandom > /var/lib/site/much")
     unit = f"strata-backup@{name}.service"
     node.run(f"systemctl start --no-block {unit}")
-    wait_until(lambda: bool(engine_snapshots(node, name)), 30)
+    wait_until(lambda: bool(engine_snapshots(node, name)))
     node.run(f"kill -KILL $(systemctl show --property=MainPID --value {unit})")
-    wait_until(lambda: node.run(f"systemctl is-failed {unit}", check=False).stdout == "failed\n", 30)
+    wait_until(lambda: node.run(f"systemctl is-failed {unit}", check=False).stdout == "failed\n")
     assert_nothing_is_left(node, name)
 
     backed.appliances[name]["appliance_backup"]["schedule"] = ""
@@ -211,7 +211,7 @@ def test_all_volumes_are_as_they_were_at_one_moment(backed: Fleet, node: Node) -
     program = f"incus exec --project strata {name} -- sh -c 'n=0; while :; do {count}; done'"
     node.run(f"systemd-run --unit=it-writer --collect {program}")
     try:
-        wait_until(lambda: inside(node, name, "cat /srv/b 2>/dev/null || echo 0") > "0", 20)
+        wait_until(lambda: inside(node, name, "cat /srv/b 2>/dev/null || echo 0") > "0")
         back_up(backed)
     finally:
         node.run("systemctl stop it-writer", check=False)
@@ -238,7 +238,7 @@ def test_an_app_that_cannot_prepare_itself_is_let_go_and_not_backed_up(backed: F
 def test_killed_while_the_app_is_held(backed: Fleet, node: Node) -> None:
     name = hooked(backed, node, "slow", "sleep 4")
     process = backed.start("backup")
-    backed.controller.wait(lambda: "quiet" in inside(node, name, "ls /var/lib/site"), process, 90)
+    backed.controller.wait(lambda: "quiet" in inside(node, name, "ls /var/lib/site"), process)
     node.run(kill_holder())
     process.communicate()
     assert "frozen" in remembered(node, name)
@@ -256,7 +256,7 @@ def test_killed_while_restic_works(backed: Fleet, node: Node) -> None:
     inside(node, name, "head -c 40000000 /dev/urandom > /var/lib/site/much")
     # The controller: the node's part goes on without it.
     process = backed.start("backup")
-    backed.controller.kill_once(process, lambda: bool(engine_snapshots(node, name)), 90)
+    backed.controller.kill_once(process, lambda: bool(engine_snapshots(node, name)))
     node.run(f"flock --timeout 60 {STORE}/backups/{name}.lock true")
     assert len(snapshots(node, name)) == 2
     assert_nothing_is_left(node, name)
@@ -265,11 +265,11 @@ def test_killed_while_restic_works(backed: Fleet, node: Node) -> None:
     inside(node, name, "head -c 40000000 /dev/urandom > /var/lib/site/much")
     process = backed.start("backup")
     locks = f"ls {PLACE}/locks"
-    backed.controller.wait(lambda: bool(engine_snapshots(node, name) and node.run(locks).stdout), process, 90)
+    backed.controller.wait(lambda: bool(engine_snapshots(node, name) and node.run(locks).stdout), process)
     node.run(kill_holder(f"{STORE}/backups").replace(f"{STORE}/backups/lock", f"{STORE}/backups/{name}.lock"))
     process.communicate()
     assert engine_snapshots(node, name) != []
-    wait_until(lambda: node.run("pgrep -x restic", check=False).stdout == "", 10)
+    wait_until(lambda: node.run("pgrep -x restic", check=False).stdout == "")
     back_up(backed)
     assert len(snapshots(node, name)) == 3
     assert_nothing_is_left(node, name)
@@ -335,7 +335,7 @@ def test_the_engine_goes_away_while_restic_works(backed: Fleet, node: Node) -> N
     backed.deploy()
     inside(node, name, "head -c 40000000 /dev/urandom > /var/lib/site/much")
     process = backed.start("backup")
-    backed.controller.wait(lambda: bool(engine_snapshots(node, name)), process, 90)
+    backed.controller.wait(lambda: bool(engine_snapshots(node, name)), process)
     node.stop_engine()
     time.sleep(5)
     node.start_engine()
