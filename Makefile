@@ -16,7 +16,7 @@ export ANSIBLE_CONFIG := $(CURDIR)/ansible.cfg
 export LC_ALL := C.UTF-8
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: help venv demo demo-clean build lab lab-clean content bench bench-patch bench-migrate test lint test-unit sanity \
+.PHONY: help venv demo demo-clean build lab lab-clean content bench bench-patch bench-migrate bench-backup test lint test-unit sanity \
 	test-molecule test-integration test-content test-fleet test-state docs collection changelog
 
 help: ## What can be made
@@ -49,6 +49,9 @@ bench: $(VENV)/.run $(COLLECTION) ## Print the figures: bytes, disk, memory and 
 
 bench-patch: lab content ## Print the figures of a patch, beside apt in full instances (on the lab, about 8 minutes)
 	PYTHONPATH=.collections $(BIN)/python -m ansible_collections.strata.fleet.tests.bench.patching
+
+bench-backup: lab content ## Print what backups, restores and drills take, beside the engine's own export (on the lab)
+	PYTHONPATH=.collections $(BIN)/python -m ansible_collections.strata.fleet.tests.bench.backups
 
 bench-migrate: lab content ## Print how long a migration takes an appliance away, beside the engine's own copy (on the lab)
 	PYTHONPATH=.collections $(BIN)/python -m ansible_collections.strata.fleet.tests.bench.migration
