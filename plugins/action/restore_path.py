@@ -5,26 +5,10 @@
 
 from __future__ import annotations
 
-import typing as t
-
-from ansible.plugins.action import ActionBase
-from ansible_collections.strata.fleet.plugins.plugin_utils.inventory import failures
-from ansible_collections.strata.fleet.plugins.plugin_utils.render import hide_secrets
-
-Data = dict[str, t.Any]
+from ansible_collections.strata.fleet.plugins.plugin_utils.repository_action import RepositoryAction
 
 
-class ActionModule(ActionBase):
+class ActionModule(RepositoryAction):
     """The action of the module strata.fleet.restore_path."""
 
-    TRANSFERS_FILES = False
-
-    def run(self, tmp: str | None = None, task_vars: Data | None = None) -> Data:
-        """Return what the module returns."""
-        super().run(tmp, task_vars)
-        with failures():
-            arguments = hide_secrets(dict(self._task.args))
-        answer = self._execute_module(
-            module_name="strata.fleet.restore_path", module_args=arguments, task_vars=task_vars
-        )
-        return t.cast("Data", answer)
+    MODULE = "strata.fleet.restore_path"

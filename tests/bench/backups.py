@@ -61,7 +61,7 @@ class Ours:
             "store_collect": False,
             "backup_repositories": {"bench": {"url": REPOSITORY, "password": "of the bench"}},
         }
-        groups = {
+        groups: dict[str, t.Any] = {
             "nodes": {"hosts": {self.node.name: {"ansible_host": address_of(self.node.name)}}},
             "appliances": {
                 "hosts": {name: build(name, number) for number, name in enumerate((NAME, *DRILLED), 231)},
