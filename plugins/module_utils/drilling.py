@@ -19,15 +19,16 @@ from ansible_collections.strata.fleet.plugins.module_utils import (
     config_layer,
     marks,
 )
-from ansible_collections.strata.fleet.plugins.module_utils.errors import EngineError, StrataError
+from ansible_collections.strata.fleet.plugins.module_utils.errors import BadInput, EngineError, StrataError
 from ansible_collections.strata.fleet.plugins.module_utils.model import Step
-from ansible_collections.strata.fleet.plugins.module_utils.restore_plan import READS, Order
+from ansible_collections.strata.fleet.plugins.module_utils.restore_plan import READS, RESTORED, RESTORING, Order
 from ansible_collections.strata.fleet.plugins.module_utils.restoring import Library
 
 UP = ("start", "end_restore", "wait_healthy")
 PROVEN, FAILED = "proven", "failed"
 
 Outcome = dict[str, t.Any]
+Body = t.Mapping[str, t.Any]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -116,11 +117,40 @@ def note(node: apply.Node, outcome: Outcome) -> None:
     backup_marks.note_drill(node.store, outcome["appliance"], proof)
 
 
-def find_leftovers(node: apply.Node, names: t.Iterable[str]) -> list[str]:
-    """Return the copies of these names of which anything is there: those of a run that was killed, or were kept."""
-    instances = {str(path).rpartition("/")[2].partition("?")[0] for path in node.engine.read("/instances")[0]}
-    volumes = {name.partition(".")[0] for name in node.engine.volume_names(node.pool)}
-    return [name for name in names if name in instances | volumes]
+def find_leftovers(node: apply.Node, names: t.Collection[str], network: str) -> list[str]:
+    """Return the copies of these names of which anything is there: those of a run that was killed, or were kept.
+
+    Raises BadInput for what has such a name and is no copy: nobody asked to have it removed.
+    """
+    bodies = {body["name"]: body for body in node.engine.instances() if body["name"] in names}
+    volumes = [each for each in node.engine.volume_names(node.pool) if each.partition(".")[0] in names]
+    restored = {each: node.engine.volume(node.pool, each)["config"].get(RESTORED, "") for each in volumes}
+    strangers = find_strangers(bodies, restored, network)
+    if strangers:
+        raise BadInput("\n".join(strangers))
+    return [name for name in names if name in bodies or any(each.startswith(f"{name}.") for each in volumes)]
+
+
+def find_strangers(bodies: t.Mapping[str, Body], restored: t.Mapping[str, str], network: str) -> list[str]:
+    """Return a sentence for everything that has a copy's name and is none. Pure.
+
+    All cards of a copy are on the ``network`` of copies. Without an instance, its volumes are those that came out of a
+    backup (``restored``, '' for one that did not) or were about to.
+    """
+    strangers = []
+    for name, body in bodies.items():
+        cards = [device["network"] for device in body["devices"].values() if device["type"] == "nic"]
+        if not cards or set(cards) != {network}:
+            strangers.append(
+                f"Instance {name} has the name under which a backup is tried out, and is no copy: rename it."
+            )
+    for volume, backup in restored.items():
+        if volume.partition(".")[0] not in bodies and not backup and not volume.endswith(RESTORING):
+            strangers.append(
+                f"Volume {volume} has the name that a copy's would have, and did not come out of a backup. See whose "
+                "state it is; a drill does not delete it."
+            )
+    return strangers
 
 
 def remove_copy(node: apply.Node, name: str) -> None:

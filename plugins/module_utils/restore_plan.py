@@ -29,6 +29,7 @@ from ansible_collections.strata.fleet.plugins.module_utils.model import (
 from ansible_collections.strata.fleet.plugins.module_utils.sizes import format_size
 
 RESTORED = "user.strata.restored"  # of a volume: the backup that it holds, whole
+RESTORING = ".restoring"  # ends the name of a volume while its content comes
 AUTOSTART = "boot.autostart"
 READS = ("delete_volume", "create_restoring", "read_backup")
 
@@ -72,7 +73,7 @@ class Stage(t.NamedTuple):
 
 def restoring_name(volume: str) -> str:
     """Return the name of a volume while its content comes."""
-    return f"{volume}.restoring"
+    return f"{volume}{RESTORING}"
 
 
 def plan_restores(orders: t.Sequence[Order], found: Found, place: Place, moment: str) -> Plan:

@@ -119,7 +119,7 @@ def work(params: dict[str, t.Any], check_mode: bool) -> runner.Result:
     restoring.require_driver(node.engine, node.pool)
     orders = restore_orders.build_orders(params, model.Place(str(store), node.pool, node.key), ())
     names = [order.appliance for order in orders]
-    leftovers = drilling.find_leftovers(node, names)
+    leftovers = drilling.find_leftovers(node, names, params["network"].get("name", ""))
     way = drill_network.plan_now(node.engine, params["network"]) if orders else []
     planned = plan_now(orders, node, names)
     sentences = [
@@ -150,7 +150,8 @@ def plan_now(orders: t.Sequence[Order], node: apply.Node, gone: t.Collection[str
 
 def go(params: dict[str, t.Any], node: apply.Node, orders: t.Sequence[Order]) -> list[drilling.Outcome]:
     """Make room, drill, and take the network away where nothing needs it any more."""
-    for name in drilling.find_leftovers(node, [order.appliance for order in orders]):
+    names = [order.appliance for order in orders]
+    for name in drilling.find_leftovers(node, names, params["network"]["name"]):
         drilling.remove_copy(node, name)
     drill_network.have(node.engine, params["network"])
     steps = plan_now(orders, node, ()).by_appliance()

@@ -122,6 +122,14 @@ def test_what_a_killed_drill_left_is_removed_by_the_next(
     assert drill(fleet, tmp_path)[0] == 0
     assert_nothing_is_left(node)
 
+    # What has such a name, and is no copy, is nobody's to delete.
+    node.run(f"incus storage volume create strata drill-{name}.var --project strata")
+    code, said, _rows = drill(fleet, tmp_path)
+    assert code != 0
+    assert f"Volume drill-{name}.var has the name that a copy's would have" in said
+    assert volumes(node, f"drill-{name}") == [f"drill-{name}.var"]
+    node.run(f"incus storage volume delete strata drill-{name}.var --project strata")
+
 
 def test_a_damaged_repository_is_found(fleet: Fleet, ready: Nodes, vault: Vault, tmp_path: Path) -> None:
     node = ready[0]
