@@ -313,8 +313,8 @@ def test_killed_while_restic_works(fleet: Fleet, ready: Nodes, vault: Vault, kil
     working = f"ls /var/lib/incus/storage-pools/strata/custom/strata_{name}.var.restoring/.strata-restore/volumes"
     words = arguments(name, f"over={name}")
     if killed == "controller":
-        is_working = lambda: node.run(f"{working} > /dev/null 2>&1", check=False).returncode == 0  # noqa: E731
-        fleet.controller.kill_once(fleet.start("restore", *words), is_working)
+        process = fleet.start("restore", *words)
+        fleet.controller.kill_once(process, lambda: node.run(f"{working} 2> /dev/null", check=False).returncode == 0)
     else:
         wait = when(node, working, kill_holder(RESTORES))
         assert fleet.play("restore", *words).returncode != 0
