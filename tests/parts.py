@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -46,6 +47,9 @@ class Running(t.NamedTuple):
 
 def run(parts: t.Sequence[Part], make: t.Sequence[str]) -> dict[str, str]:
     """Run all parts that can be; return '' for those that passed, or why not, by their targets."""
+    strange = {need for part in parts for need in part.needs} - {part.targets for part in parts}
+    if strange:
+        raise ValueError(f"no part is called {', '.join(sorted(strange))}")
     waiting, running = list(parts), list[Running]()
     ended: dict[str, str] = {}
     try:
@@ -58,13 +62,14 @@ def run(parts: t.Sequence[Part], make: t.Sequence[str]) -> dict[str, str]:
                 waiting.remove(part)
                 running.append(start(part, make))
             for each in [each for each in running if each.process.poll() is not None]:
-                running.remove(each)
                 ended[each.part.targets] = finish(each)
+                running.remove(each)
             time.sleep(0.1)
     finally:
         # Whoever ends this wants to know how far it came.
         for each in running:
-            os.killpg(each.process.pid, signal.SIGKILL)
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(each.process.pid, signal.SIGKILL)
             finish(each)
     return ended
 
@@ -80,6 +85,7 @@ def start(part: Part, make: t.Sequence[str]) -> Running:
             stdout=log,
             stderr=subprocess.STDOUT,
             start_new_session=True,
+            env={**os.environ, "MAKEFLAGS": ""},  # whatever this run is told to pass over, its parts are not
         )
     return Running(part, process, time.monotonic())
 
@@ -109,7 +115,8 @@ def say(line: str) -> None:
 def main() -> int:
     """Run all parts."""
     LOGS.mkdir(parents=True, exist_ok=True)
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, lambda *_: sys.exit(1))
     # The lab is left as it is once it is there: an integration test may be restarting its machines.
     ended = run(PARTS, ["make", "--no-print-directory", "LAB="])
     failed = {targets: why for targets, why in ended.items() if why}

@@ -54,6 +54,11 @@ def test_a_part_that_fails_stops_only_what_needs_it(capfdbinary: pytest.CaptureF
     assert "this is needs-bad" not in said
 
 
+def test_a_need_that_no_part_meets_is_refused() -> None:
+    with pytest.raises(ValueError, match="no part is called gone"):
+        parts.run([Part("good", ("gone",))], MAKE)
+
+
 def test_two_run_at_once_and_the_first_ones_first(capfdbinary: pytest.CaptureFixture[bytes]) -> None:
     began = time.monotonic()
     parts.run([Part("one"), Part("after-one", ("one",)), Part("two"), Part("three")], MAKE)
