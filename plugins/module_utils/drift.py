@@ -13,7 +13,7 @@ import json
 import re
 import typing as t
 
-from ansible_collections.strata.fleet.plugins.module_utils import instance
+from ansible_collections.strata.fleet.plugins.module_utils import instance, migration
 from ansible_collections.strata.fleet.plugins.module_utils.findings import DEVICE, KEY, Finding
 from ansible_collections.strata.fleet.plugins.module_utils.lockdown import quarantine
 from ansible_collections.strata.fleet.plugins.module_utils.model import RUNNING, Appliance, Nic, Published, Volume
@@ -39,12 +39,15 @@ def find_drift(body: Body, store: str, pool: str, volumes: Paths | None) -> list
         remedy = "find out whose it is, and move it out of the project or remove it"
         return [Finding(name, KEY, instance.COMPOSITION, sentence, remedy)]
     found = [
+        *_migration_faults(body),
         *_quarantine_faults(body),
         *_profile_faults(body),
         *_size_faults(body, volumes),
         *_key_faults(name, _own_keys(body["config"]), _own_keys(instance.instance_config(appliance))),
     ]
-    wanted = instance.instance_devices(appliance, store, pool)
+    lacks = _taken_away(body)
+    devices = instance.instance_devices(appliance, store, pool)
+    wanted = {device: keys for device, keys in devices.items() if device not in lacks}
     return found + [
         fault for device in sorted(wanted.keys() | body["devices"]) for fault in _device_faults(body, device, wanted)
     ]
@@ -123,6 +126,22 @@ def _size_faults(body: Body, volumes: Paths | None) -> t.Iterator[Finding]:
         declared = ", ".join(sorted(volumes)) or "none"
         sentence = f"it says {sizes}, but the app's state volumes are {declared}"
         yield Finding(body["name"], KEY, instance.SIZES, sentence, REMEDY)
+
+
+def _taken_away(body: Body) -> t.Collection[str]:
+    """Return the devices that an instance lacks because of a migration: what it runs on is on the other node."""
+    mark = migration.read(body["config"])
+    return mark.devices.keys() if mark and mark.role != migration.TAKEN else ()
+
+
+def _migration_faults(body: Body) -> t.Iterator[Finding]:
+    mark = migration.read(body["config"])
+    if mark and mark.role != migration.KEPT:
+        name = body["name"]
+        remedy = f"end it (playbooks/migrate.yml -e migrate={name}), unless a run is doing so now"
+        yield Finding(
+            name, KEY, migration.KEY, f"a migration with {mark.node} that began at {mark.when} did not end", remedy
+        )
 
 
 def _quarantine_faults(body: Body) -> t.Iterator[Finding]:

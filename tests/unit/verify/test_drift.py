@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from ansible_collections.strata.fleet.plugins.module_utils import drift, instance
+from ansible_collections.strata.fleet.plugins.module_utils import drift, instance, migration
 from ansible_collections.strata.fleet.plugins.module_utils.model import (
     RUNNING,
     Appliance,
@@ -69,6 +69,38 @@ def test_case(path: Path) -> None:
     found = drift.find_drift(body, STORE, POOL, volumes)
     assert [f"{one.what} {one.where}: {one.sentence}" for one in found] == case["found"]
     assert all(one.appliance == "web1" and one.remedy for one in found)
+
+
+def hand_over(role: str) -> dict[str, t.Any]:
+    """Return the instance with a part in a migration, that lacks its layers because of it."""
+    body = build_body()
+    layers = {name: keys for name, keys in body["devices"].items() if instance.is_layer(name)}
+    body["devices"] = {name: keys for name, keys in body["devices"].items() if name not in layers}
+    mark = migration.Mark(role, "node2", "2026-11-30T10:15:00Z", layers, {"boot.autostart": "true"})
+    body["config"] |= {migration.KEY: mark.encode(), "boot.autostart": "false"}
+    return body
+
+
+def find(body: dict[str, t.Any]) -> list[str]:
+    return [one.where for one in drift.find_drift(body, STORE, POOL, {"var": "/var", "data": "/srv/data"})]
+
+
+def test_what_is_kept_after_a_migration_is_no_drift() -> None:
+    assert find(hand_over(migration.KEPT)) == []
+
+
+@pytest.mark.parametrize("role", [migration.OUT, migration.IN, migration.GIVEN_UP])
+def test_a_migration_that_did_not_end_is_found_as_that(role: str) -> None:
+    assert find(hand_over(role)) == [migration.KEY]
+
+
+def test_what_somebody_else_took_away_is_found_all_the_same() -> None:
+    kept = hand_over(migration.KEPT)
+    del kept["devices"]["port-tcp-8080"]
+    kept["devices"]["extra"] = {"type": "disk", "path": "/x", "source": "/etc"}
+    assert find(kept) == ["extra"]
+    taken = hand_over(migration.TAKEN)
+    assert "base-usr" in find(taken)
 
 
 def test_there_are_cases() -> None:
