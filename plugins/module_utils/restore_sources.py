@@ -11,7 +11,7 @@ import typing as t
 
 from ansible_collections.strata.fleet.plugins.module_utils import backup_record
 from ansible_collections.strata.fleet.plugins.module_utils.backup_options import build_repository
-from ansible_collections.strata.fleet.plugins.module_utils.errors import BadInput, StrataError
+from ansible_collections.strata.fleet.plugins.module_utils.errors import BadInput, ContentError, StrataError
 from ansible_collections.strata.fleet.plugins.module_utils.restic import Restic, opened
 from ansible_collections.strata.fleet.plugins.module_utils.restore_choice import choose
 
@@ -51,6 +51,12 @@ def find_backup(restic: Restic, request: Request) -> dict[str, t.Any]:
     """Return the backup that a request means: its id, and the record as plain data."""
     snapshot = choose(restic.snapshots(request.appliance), request.snapshot, request.appliance, restic.repository.name)
     record = backup_record.read_record(restic, snapshot.id)
+    if record.appliance != request.appliance:
+        raise ContentError(
+            f"Backup {snapshot.id[:8]} in {restic.repository.name} is filed under {request.appliance}, but its record "
+            f"says that it is of {record.appliance!r}: somebody wrote it who is not Strata. Find out who, and restore "
+            "another.",
+        )
     if request.volume and request.volume not in record.volumes:
         has = ", ".join(sorted(record.volumes))
         raise BadInput(

@@ -39,7 +39,9 @@ options:
         type: str
         required: true
       snapshot:
-        description: C(latest), an id, or a time (ISO 8601, UTC unless it names a zone); the newest until then is meant.
+        description:
+          - C(latest), an id, or a time (ISO 8601, UTC unless it names a zone); the newest until then is meant. An
+            incomplete one is meant by its id alone.
         type: str
         default: latest
       volume:
@@ -115,6 +117,7 @@ from pathlib import Path
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.strata.fleet.plugins.module_utils import (
     options,
+    restore_choice,
     restore_room,
     restore_sources,
     restoring,
@@ -156,7 +159,10 @@ def work(params: dict[str, t.Any], _check_mode: bool) -> runner.Result:
     if params["into_pool"]:
         check_room(engine, params, found)
     appliances = with_layers(params["appliances"], found.values())
-    return runner.Result(facts={"backups": found, "faults": faults, "appliances": appliances})
+    warnings = [
+        restore_choice.warn(name, backup["snapshot"]) for name, backup in found.items() if not backup["complete"]
+    ]
+    return runner.Result(facts={"backups": found, "faults": faults, "appliances": appliances}, warnings=warnings)
 
 
 def check_room(engine: Engine, params: t.Mapping[str, t.Any], found: t.Mapping[str, dict[str, t.Any]]) -> None:
