@@ -35,5 +35,5 @@ def test_a_record_of_another_appliance_is_refused(tmp_path: Path) -> None:
         assert find_backup(restic, Request("web1", "near", "latest"))["bytes"] == 7
         write_record(source, "../../etc")
         restic.backup(str(source), [NAME], "web1")
-        with pytest.raises(ContentError, match="is filed under web1, but its record says that it is of '../../etc'"):
+        with pytest.raises(ContentError, match="is filed under web1, but its record says that it is of '"):
             find_backup(restic, Request("web1", "near", "latest"))
