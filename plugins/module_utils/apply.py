@@ -191,6 +191,11 @@ def delete_instance(node: Node, appliance: str, _args: Args) -> None:
     backup_marks.remove(node.store, appliance)
 
 
+def forget_restore(node: Node, appliance: str, _args: Args) -> None:
+    """Forget a restore that was cut off before the appliance had an instance."""
+    marks.remove(node.store, appliance)
+
+
 def forget_move(node: Node, appliance: str, _args: Args) -> None:
     """Forget to which node an appliance went."""
     moved.forget(node.store, appliance)
@@ -266,6 +271,7 @@ ACTIONS: t.Mapping[str, t.Callable[[Node, str, Args], None]] = {
         halt,
         delete_instance,
         forget_move,
+        forget_restore,
         wait_healthy,
         settle,
     )

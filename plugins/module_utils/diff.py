@@ -26,7 +26,7 @@ def show_instance(present: Instance | None, have: Have) -> dict[str, t.Any]:
     volumes = {name: size for name, size in have.volumes.items() if name.startswith(f"{present.name}.")}
     config = instance.owned_keys(present.config)
     return _show(
-        "running" if present.status == "Running" else "stopped", config, present.devices, volumes, present.files
+        "running" if instance.is_up(present.status) else "stopped", config, present.devices, volumes, present.files
     )
 
 

@@ -20,9 +20,9 @@ from ansible_collections.strata.fleet.plugins.module_utils.errors import BadInpu
 from ansible_collections.strata.fleet.plugins.module_utils.model import Step
 
 RULES = """\
-table inet strata-copies
-delete table inet strata-copies
-table inet strata-copies {{
+table inet {table}
+delete table inet {table}
+table inet {table} {{
     chain in {{
         type filter hook input priority -10; policy accept;
         iifname "{name}" meta l4proto {{ tcp, udp }} th dport 53 drop
@@ -37,6 +37,22 @@ Body = t.Mapping[str, t.Any]
 def list_name(network: str) -> str:
     """Return the name of its access list."""
     return f"{network}-closed"
+
+
+def rules(network: str) -> str:
+    """Return what has nft drop questions of names from this network, also where it did so before."""
+    return RULES.format(name=network, table=table_name(network))
+
+
+def no_rules(network: str) -> str:
+    """Return what has nft forget them, also where there are none."""
+    table = table_name(network)
+    return f"table inet {table}\ndelete table inet {table}\n"
+
+
+def table_name(network: str) -> str:
+    """Return the name of the table of a network: another network's stays as it is."""
+    return f"strata-copies-{network}"
 
 
 def plan(network: t.Mapping[str, str], networks: t.Mapping[str, Body], acls: t.Mapping[str, Body]) -> list[Step]:
@@ -98,7 +114,7 @@ def have(engine: Engine, network: t.Mapping[str, str]) -> None:
     if not network:
         return
     if shutil.which("nft"):  # where the engine works with xtables, name service stays within reach
-        run(["nft", "--file", "-"], stdin=RULES.format(name=network["name"]))
+        run(["nft", "--file", "-"], stdin=rules(network["name"]))
     for step in plan_now(engine, network):
         engine.create(step.args["path"], step.args["body"])
 
@@ -110,6 +126,6 @@ def remove_unused(engine: Engine, name: str) -> bool:
         return present is None
     engine.delete(f"/networks/{name}")
     if shutil.which("nft"):
-        run(["nft", "--file", "-"], stdin="table inet strata-copies\ndelete table inet strata-copies\n")
+        run(["nft", "--file", "-"], stdin=no_rules(name))
     engine.delete(f"/network-acls/{list_name(name)}")
     return True

@@ -18,6 +18,7 @@ from ansible_collections.strata.fleet.plugins.module_utils import (
     clock,
     config_layer,
     marks,
+    store_needs,
 )
 from ansible_collections.strata.fleet.plugins.module_utils.errors import BadInput, EngineError, StrataError
 from ansible_collections.strata.fleet.plugins.module_utils.model import Step
@@ -59,6 +60,7 @@ def run_one(drill: Drill, means: Means) -> Outcome:
     node = means.node
     begun, reason = time.monotonic(), ""
     try:
+        store_needs.require(node.store, drill.order.appliance, drill.order.item.composition)
         go(drill.steps, means)
     except (StrataError, OSError) as error:
         reason = str(error)

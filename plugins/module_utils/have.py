@@ -10,7 +10,7 @@ import json
 import typing as t
 from pathlib import Path
 
-from ansible_collections.strata.fleet.plugins.module_utils import config_layer, marks, moved
+from ansible_collections.strata.fleet.plugins.module_utils import config_layer, cut_restores, marks, moved
 from ansible_collections.strata.fleet.plugins.module_utils.engine import Engine
 from ansible_collections.strata.fleet.plugins.module_utils.errors import Absent, BadInput
 from ansible_collections.strata.fleet.plugins.module_utils.instance import SIZES, composition_of, volume_name
@@ -25,7 +25,9 @@ def read(engine: Engine, store: Path, pool: str, sizes: t.Mapping[str, int]) -> 
     Raises BadInput where the engine was not made ready (no such project or pool).
     """
     instances = read_instances(engine, store)
-    return Have(instances, read_volumes(engine, pool, instances, sizes), moved=moved.read_all(store))
+    volumes = read_volumes(engine, pool, instances, sizes)
+    restores = cut_restores.read_all(store, instances)
+    return Have(instances, volumes, moved=moved.read_all(store), restores=restores)
 
 
 def read_volumes(

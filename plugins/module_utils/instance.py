@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+import re
 import typing as t
 import uuid
 
@@ -22,6 +23,8 @@ OWNED = ("boot.", "environment.", "limits.", "linux.", "raw.", "security.", "mig
 # Of a network card: it sends with its own addresses alone. Without IPv6 on the network that leaves none.
 FILTERS = ("security.mac_filtering", "security.ipv4_filtering", "security.ipv6_filtering")
 ASIDE = "aside"
+ASIDE_NAME = re.compile(rf"[^.]+\.[^.]+\.{ASIDE}-\d{{8}}T\d{{6}}Z")
+FROZEN = "Frozen"  # the engine's word for one whose processes it holds, as a backup has it do
 CONFIG_LAYER = "zz-config"
 CONFIG_DEVICE = "config"
 
@@ -40,8 +43,13 @@ def aside_name(volume: str, moment: str) -> str:
 
 
 def is_aside(volume: str) -> bool:
-    """Whether a volume is what a restore replaced. The name of an app's volume has no dot."""
-    return volume.rpartition(".")[2].startswith(f"{ASIDE}-")
+    """Whether a volume is what a restore replaced. An app's own may be called aside-x, but its name has no dot."""
+    return bool(ASIDE_NAME.fullmatch(volume))
+
+
+def is_up(status: str) -> bool:
+    """Whether an instance has processes, by the engine's word: one that is frozen goes on as it was."""
+    return status != "Stopped"
 
 
 def config_path(store: str, appliance: str, digest: str) -> str:

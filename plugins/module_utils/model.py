@@ -136,7 +136,8 @@ class Have:
     only where they were asked for. ``networks`` (keys by name) and ``acls`` (access lists by name) are the engine's,
     ``ports`` what apps declare, such as 80/tcp, by commit; a plan without networks leaves these alone. ``neighbours``
     are the appliances of other projects: network, name, and address ('': the network hands one out). ``moved`` are
-    those that went to another node, as ``moved.read_all`` returns them.
+    those that went to another node, as ``moved.read_all`` returns them; ``restores`` those of which a restore was cut
+    off before they had an instance, as ``cut_restores.read_all`` does.
     """
 
     instances: t.Mapping[str, Instance]
@@ -148,6 +149,7 @@ class Have:
     ports: t.Mapping[str, t.Sequence[str]] = dataclasses.field(default_factory=dict)
     neighbours: t.Collection[tuple[str, str, str]] = ()
     moved: t.Mapping[str, t.Mapping[str, str]] = dataclasses.field(default_factory=dict)
+    restores: t.Mapping[str, t.Mapping[str, t.Any]] = dataclasses.field(default_factory=dict)
 
 
 class Place(t.NamedTuple):

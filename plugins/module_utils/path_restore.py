@@ -51,6 +51,43 @@ def target_of(folder: Path, path: str) -> Path:
     return folder / own / posixpath.basename(path)
 
 
+def have_folder(folder: Path) -> None:
+    """Have a folder that nobody else reaches. Raises BadInput for one that was made otherwise."""
+    folder.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with contextlib.suppress(FileExistsError):
+        folder.mkdir(mode=0o700)
+    check_folder(folder)
+
+
+def check_folder(folder: Path) -> None:
+    """Raise BadInput where others reach into a folder, or may put another in its place. One that is not there is fine.
+
+    Root would follow their links, and they would read what comes out of a backup.
+    """
+    for place, is_shared in ((folder.parent, True), (folder, False)):
+        try:
+            fault = _find_fault(place.lstat(), is_shared)
+        except FileNotFoundError:
+            return
+        if fault:
+            raise BadInput(
+                f"{place}, into which a path of a backup is to come, {fault}: have it belong to root, with mode 0700, "
+                "or name another folder (restore_folder). Nothing was restored."
+            )
+
+
+def _find_fault(state: os.stat_result, is_shared: bool) -> str:
+    """Return what is wrong with a folder; in one that ``is_shared``, others may have folders of their own."""
+    mode = stat.S_IMODE(state.st_mode)
+    if not stat.S_ISDIR(state.st_mode):
+        return "is no folder"
+    if state.st_uid != os.geteuid():
+        return f"belongs to user {state.st_uid}"
+    if is_shared:
+        return f"has mode {mode:04o}" if mode & 0o022 and not mode & stat.S_ISVTX else ""
+    return f"has mode {mode:04o}" if mode & 0o077 else ""
+
+
 def find_volume(record: Record, saved: str) -> str:
     """Return the map of ids of the volume that has this path of a backup."""
     return next(each.idmap for each in record.volumes.values() if _is_below(saved, each.saved))

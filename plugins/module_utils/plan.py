@@ -7,7 +7,14 @@ from __future__ import annotations
 
 import typing as t
 
-from ansible_collections.strata.fleet.plugins.module_utils import diff, instance, migration, moved, steps
+from ansible_collections.strata.fleet.plugins.module_utils import (
+    cut_restores,
+    diff,
+    instance,
+    migration,
+    moved,
+    steps,
+)
 from ansible_collections.strata.fleet.plugins.module_utils.errors import BadInput
 from ansible_collections.strata.fleet.plugins.module_utils.lockdown import network_plan, quarantine
 from ansible_collections.strata.fleet.plugins.module_utils.model import (
@@ -87,12 +94,17 @@ def find_problems(item: Appliance | Removal, have: Have, scope: str = "all") -> 
         )
     elif scope == "config" and isinstance(item, Appliance):
         problems += _find_config_problems(item, present)
+    if present and present.status == instance.FROZEN:
+        problems.append(
+            f"Appliance {item.name} is held for a backup, which was cut off or is under way: run playbooks/backup.yml "
+            f"-e backup={item.name}, which ends that. Where somebody paused it by hand, resume it."
+        )
     problems += _find_moves(item, present, have)
     cut = quarantine_of(item.name, have)
     if cut and (scope in ("layers", "state") or isinstance(item, Removal)):
         problems.append(quarantine.refusal(item.name, cut))
-    if scope != "state" and present and present.marks.get("restore"):
-        problems.append(explain_cut_restore(item.name, present.marks["restore"]))
+    if scope != "state":
+        problems += _find_cut_restores(item, present, have)
     volumes = item.volumes if isinstance(item, Appliance) else ()
     for volume in volumes:
         size = have.volumes.get(instance.volume_name(item.name, volume.name), 0)
@@ -114,6 +126,16 @@ def _find_moves(item: Appliance | Removal, present: Instance | None, have: Have)
     return [moved.refusal(item.name, have.moved[item.name])] if not present and item.name in have.moved else []
 
 
+def _find_cut_restores(item: Appliance | Removal, present: Instance | None, have: Have) -> list[str]:
+    """Return why an appliance is left alone whose state is being replaced, also before it has an instance."""
+    mark = present.marks.get("restore") if present else have.restores.get(item.name)
+    if not mark or (isinstance(item, Removal) and item.with_state):
+        return []
+    sentence = explain_cut_restore(item.name, mark)
+    given_up = f" To give it up with its state: {cut_restores.removal(item.name)}."
+    return [sentence + (given_up if isinstance(item, Removal) else "")]
+
+
 def _is_between_versions(item: Appliance, present: Instance | None) -> bool:
     """Whether a swap has not ended, and this would change base or app beside it."""
     running = instance.composition_of(present.config) if present else None
@@ -124,7 +146,7 @@ def explain_cut_restore(name: str, mark: t.Mapping[str, t.Any]) -> str:
     """Return why an appliance whose state is being replaced is left alone: what is missing now would be made anew."""
     return (
         f"Appliance {name}: a restore of backup {mark['snapshot'][:8]} was cut off. Run playbooks/restore.yml again "
-        f"(-e restore={name} -e restore_snapshot={mark['snapshot'][:8]}), which ends that, before anything else."
+        f"({cut_restores.command(name, mark)}), which ends that, before anything else."
     )
 
 
@@ -147,7 +169,7 @@ def _converge(item: Appliance, have: Have, place: Place) -> list[Step]:
     if present is None:
         return [*first, steps.write_config(item), steps.create(item, place), *steps.start(item)]
     difference = steps.compare(item, present, place)
-    is_running = present.status == "Running"
+    is_running = instance.is_up(present.status)
     if not difference.keys and not difference.devices:
         return [*first, *_settle(item, present, is_running)]
     if instance.CONFIG_DEVICE in difference.devices:
@@ -165,8 +187,8 @@ def _configure(item: Appliance, present: Instance, place: Place) -> list[Step]:
     devices = {name: device for name, device in full.devices.items() if name == instance.CONFIG_DEVICE}
     difference = steps.Difference(keys, devices, full.files)
     if not devices:
-        return _settle(item, present, is_running=True) if present.status == "Running" else []
-    if present.status != "Running":
+        return _settle(item, present, is_running=True) if instance.is_up(present.status) else []
+    if not instance.is_up(present.status):
         return [steps.write_config(item), steps.update(item, difference, present, pending=None)]
     if difference.is_live():
         return [steps.write_config(item), *_change_live(item, difference, present)]
@@ -211,7 +233,7 @@ def _remove(item: Removal, have: Have) -> list[Step]:
     planned = []
     present = have.instances.get(item.name)
     if present:
-        if present.status == "Running":
+        if instance.is_up(present.status):
             planned.append(steps.stop(item.name))
         planned.append(Step(item.name, "delete_instance", f"remove {item.name}, keeping its state", {}))
     if item.name in have.moved:
@@ -225,4 +247,7 @@ def _remove(item: Removal, have: Have) -> list[Step]:
         planned += [
             Step(item.name, "delete_volume", f"delete state volume {name}", {"volume": name}) for name in volumes
         ]
+        if not present and item.name in have.restores:
+            sentence = f"forget the restore of {item.name} that was cut off"
+            planned.append(Step(item.name, "forget_restore", sentence, {}))
     return planned

@@ -13,7 +13,7 @@ from __future__ import annotations
 import dataclasses
 import typing as t
 
-from ansible_collections.strata.fleet.plugins.module_utils import diff, instance, plan, steps
+from ansible_collections.strata.fleet.plugins.module_utils import cut_restores, diff, instance, plan, steps
 from ansible_collections.strata.fleet.plugins.module_utils.backup_record import Record, SavedVolume
 from ansible_collections.strata.fleet.plugins.module_utils.errors import BadInput
 from ansible_collections.strata.fleet.plugins.module_utils.marks import Marks
@@ -114,7 +114,9 @@ def find_problems(order: Order, found: Found) -> list[str]:
             f"Appliance {name}: a patch or rollback of it was cut off. Run playbooks/patch.yml, which ends that, and "
             "then restore it."
         )
-    if present and present.status == "Running" and not order.may_stop and not _find_mark(order, found):
+    if _mark_of(order, found) and not _find_mark(order, found):
+        problems += _find_cut_problems(order, _mark_of(order, found) or {})
+    elif present and instance.is_up(present.status) and not order.may_stop and not _find_mark(order, found):
         problems.append(
             f"Appliance {name} is running, and its state would be replaced. If that is meant, say so by its name: "
             f"-e restore_over={name}. What it has now is kept aside."
@@ -122,6 +124,23 @@ def find_problems(order: Order, found: Found) -> list[str]:
     if not order.is_whole:
         problems += _find_volume_problems(order, present)
     return problems
+
+
+def _find_cut_problems(order: Order, mark: t.Mapping[str, t.Any]) -> list[str]:
+    """Return why a restore that was cut off is ended first: what it had moved aside would be missing for good."""
+    name = order.appliance
+    begun = f"Appliance {name}: a restore of backup {mark['snapshot'][:8]} was cut off"
+    end = f"playbooks/restore.yml ({cut_restores.command(name, mark)})"
+    left = [f"volume {volume}" for volume in mark["volumes"] if volume not in order.volumes]
+    if mark.get("whole", True) and not order.is_whole:
+        left.append("its versions of base and app")
+    if left:
+        return [f"{begun}, and this one leaves out {left[0]}. Run {end}, which ends that, and then restore it."]
+    if order.may_stop:
+        return []
+    is_look = name != order.record.appliance
+    instead = f"give it up ({cut_restores.removal(name)})" if is_look else f"say so by its name: -e restore_over={name}"
+    return [f"{begun}. Run {end}, which ends that; or, to have backup {order.snapshot[:8]} instead, {instead}."]
 
 
 def _find_volume_problems(order: Order, present: Instance | None) -> list[str]:
@@ -153,19 +172,25 @@ def plan_one(order: Order, found: Found, place: Place, moment: str) -> list[Step
         return [*bring, *begin, *moves, *own, *end, *wait]
     detach, detached = _detach(order, present) if stage.volumes else ([], present)
     attach = _attach(order, detached, place)
-    is_running = present.status == "Running"
+    is_running = instance.is_up(present.status)
     stop = [steps.stop(order.appliance)] if is_running and (detach or attach or stage.volumes) else []
     config = [steps.write_config(order.item)] if order.is_whole and attach else []
     return [*bring, *others, *config, *begin, *stop, *detach, *moves, *attach, *end, *wait]
 
 
-def _find_mark(order: Order, found: Found) -> t.Mapping[str, t.Any] | None:
-    """Return what a run that was cut off wrote down, where it restored the same."""
+def _mark_of(order: Order, found: Found) -> t.Mapping[str, t.Any] | None:
+    """Return what a run that was cut off wrote down, whatever it restored."""
     present = found.have.instances.get(order.appliance)
     marks = present.marks if present else found.marks.get(order.appliance, {})
-    mark = marks.get("restore")
-    is_same = mark and mark["snapshot"] == order.snapshot and mark["volumes"] == list(order.volumes)
-    return mark if is_same else None
+    return t.cast("t.Mapping[str, t.Any] | None", marks.get("restore"))
+
+
+def _find_mark(order: Order, found: Found) -> t.Mapping[str, t.Any] | None:
+    """Return what a run that was cut off wrote down, where it restored the same."""
+    mark = _mark_of(order, found)
+    if not mark or mark["snapshot"] != order.snapshot or mark["volumes"] != list(order.volumes):
+        return None
+    return mark if mark.get("whole", order.is_whole) == order.is_whole else None
 
 
 def _find_stage(order: Order, found: Found, moment: str) -> Stage:
@@ -212,7 +237,14 @@ def _source(order: Order, saved: SavedVolume) -> dict[str, t.Any]:
 
 
 def _begin(order: Order, moment: str) -> Step:
-    args = {"snapshot": order.snapshot, "volumes": list(order.volumes), "moment": moment}
+    args = {
+        "snapshot": order.snapshot,
+        "volumes": list(order.volumes),
+        "moment": moment,
+        "whole": order.is_whole,
+        "of": order.record.appliance,
+        "repository": order.repository,
+    }
     return Step(order.appliance, "begin_restore", f"write down that {order.appliance} is restored", args)
 
 

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, The Strata authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""have, for a restore: what backups hold, and whether there is room for it."""
+"""have, for a restore: what backups hold."""
 
 from __future__ import annotations
 
@@ -11,13 +11,9 @@ import typing as t
 
 from ansible_collections.strata.fleet.plugins.module_utils import backup_record
 from ansible_collections.strata.fleet.plugins.module_utils.backup_options import build_repository
-from ansible_collections.strata.fleet.plugins.module_utils.engine import Engine
-from ansible_collections.strata.fleet.plugins.module_utils.errors import BadInput, DiskFull, StrataError
+from ansible_collections.strata.fleet.plugins.module_utils.errors import BadInput, ContentError, StrataError
 from ansible_collections.strata.fleet.plugins.module_utils.restic import Restic, opened
 from ansible_collections.strata.fleet.plugins.module_utils.restore_choice import choose
-from ansible_collections.strata.fleet.plugins.module_utils.sizes import format_size
-
-ROOM = 64 * 2**20  # left free in the pool, for what else its appliances write meanwhile
 
 
 class Request(t.NamedTuple):
@@ -55,6 +51,12 @@ def find_backup(restic: Restic, request: Request) -> dict[str, t.Any]:
     """Return the backup that a request means: its id, and the record as plain data."""
     snapshot = choose(restic.snapshots(request.appliance), request.snapshot, request.appliance, restic.repository.name)
     record = backup_record.read_record(restic, snapshot.id)
+    if record.appliance != request.appliance:
+        raise ContentError(
+            f"Backup {snapshot.id[:8]} in {restic.repository.name} is filed under {request.appliance}, but its record "
+            f"says that it is of {record.appliance!r}: somebody wrote it who is not Strata. Find out who, and restore "
+            "another.",
+        )
     if request.volume and request.volume not in record.volumes:
         has = ", ".join(sorted(record.volumes))
         raise BadInput(
@@ -86,18 +88,3 @@ def find_all(
         except StrataError as error:
             faults[request.appliance] = f"Appliance {request.appliance}: {error.message}"
     return found, faults
-
-
-def check_room(engine: Engine, pool: str, sizes: t.Iterable[int], at_once: int) -> None:
-    """Raise DiskFull where the pool has no room for the largest of these that are there ``at_once``."""
-    needed = sum(sorted(sizes, reverse=True)[:at_once])
-    space = engine.read(f"/storage-pools/{pool}/resources")[0]["space"]
-    free = space["total"] - space["used"]
-    if needed and needed + ROOM > free:
-        raise DiskFull(
-            f"The pool {pool} needs {format_size(needed)} for what is restored, and {format_size(ROOM)} to spare, but "
-            f"only {format_size(free)} are free: release what was moved aside (playbooks/release_aside.yml), make "
-            "the pool larger, or restore to another node. Nothing was changed.",
-            needed=needed,
-            free=free,
-        )

@@ -17,6 +17,7 @@ from ansible_collections.strata.fleet.plugins.module_utils.errors import BadInpu
 from ansible_collections.strata.fleet.plugins.module_utils.instance import volume_name
 from ansible_collections.strata.fleet.plugins.module_utils.model import Have, Step
 from ansible_collections.strata.fleet.plugins.module_utils.restic import Restic, Snapshot
+from ansible_collections.strata.fleet.plugins.module_utils.restore_choice import tell
 from ansible_collections.strata.fleet.plugins.module_utils.restore_plan import RESTORED, Found, restoring_name
 
 POOLS = "var/lib/incus/storage-pools"
@@ -107,13 +108,13 @@ def offer_others(restic: Restic, host: str, snapshot: str) -> str:
     except StrataError:
         return ""
     moment = next((each.time for each in others if each.id == snapshot), "")
-    older = [each for each in reversed(others) if each.time < moment]
+    older = [each for each in reversed(others) if each.time < moment and each.is_complete]
     return f" Older backups: {name_snapshots(older)} (restore_snapshot=ID)." if older else " There is no older backup."
 
 
 def name_snapshots(snapshots: t.Iterable[Snapshot]) -> str:
     """Return ids and times of the first of these, as a person types them."""
-    return ", ".join(f"{each.id[:8]} of {each.time}" for each in list(snapshots)[:OFFERED]) or "none"
+    return ", ".join(tell(each) for each in list(snapshots)[:OFFERED]) or "none"
 
 
 def begin_restore(_library: Library, node: apply.Node, appliance: str, args: Args) -> None:

@@ -10,7 +10,14 @@ import concurrent.futures
 import typing as t
 from pathlib import Path
 
-from ansible_collections.strata.fleet.plugins.module_utils import backup_marks, health, history, marks, migration
+from ansible_collections.strata.fleet.plugins.module_utils import (
+    backup_marks,
+    cut_restores,
+    health,
+    history,
+    marks,
+    migration,
+)
 from ansible_collections.strata.fleet.plugins.module_utils.engine import Engine
 from ansible_collections.strata.fleet.plugins.module_utils.errors import StrataError
 from ansible_collections.strata.fleet.plugins.module_utils.instance import PREVIOUS, composition_of
@@ -79,7 +86,8 @@ def _describe(sources: Sources, body: Body, memory: t.Mapping[int, int], check_h
         answer["fault"] = f"it is {cut}; to release it: playbooks/release.yml -e release={name}"
     elif own_marks.get("restore"):
         answer["fault"] = (
-            f"a restore of backup {own_marks['restore']['snapshot'][:8]} was cut off: run playbooks/restore.yml again"
+            f"a restore of backup {own_marks['restore']['snapshot'][:8]} was cut off: run playbooks/restore.yml again "
+            f"({cut_restores.command(name, own_marks['restore'])})"
         )
     elif check_health and not is_running:
         answer |= {"health": "unhealthy", "fault": f"it is {answer['state']}"}

@@ -83,7 +83,7 @@ class Course:
         self.item, self.good, self.now = way
         self.manner = manner
         self.present = have.instances[self.item.name]
-        self.is_running = self.present.status == "Running"
+        self.is_running = instance.is_up(self.present.status)
         self.mark: t.Mapping[str, t.Any] = self.present.marks.get("swap") or {}
         self.has_moved = self.now.composition[:2] != self.good.composition[:2]
         self.returns = self.item.composition[:2] == self.good.composition[:2]

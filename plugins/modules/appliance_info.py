@@ -80,7 +80,9 @@ appliances:
       description: A swap that was cut off, with C(from), C(to), C(started) and C(snapshot). Null where there is none.
       type: dict
     restore:
-      description: A restore that was cut off, with C(snapshot), C(volumes) and C(started). Null where there is none.
+      description:
+        - A restore that was cut off, with C(snapshot), C(volumes), C(started), and C(whole), C(of) (whose backup) and
+          C(repository). Null where there is none.
       type: dict
     quarantine:
       description: Why (C(reason)), since C(when) (UTC) and C(by) whom it is cut off. Null where it is not.
@@ -111,6 +113,10 @@ appliances:
     look:
       description: A command that gives a shell inside.
       type: str
+restores:
+  description: The same as C(restore), by name, of appliances whose restore was cut off before they had an instance.
+  returned: success
+  type: dict
 """
 
 import functools
@@ -118,7 +124,7 @@ import typing as t
 from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.strata.fleet.plugins.module_utils import options, runner
+from ansible_collections.strata.fleet.plugins.module_utils import cut_restores, options, runner
 from ansible_collections.strata.fleet.plugins.module_utils.ostree import Repo
 from ansible_collections.strata.fleet.plugins.module_utils.status import Sources, read_status
 
@@ -138,7 +144,8 @@ def work(params: dict[str, t.Any], _check_mode: bool) -> runner.Result:
         params["parallel"],
         params["check_health"],
     )
-    return runner.Result(facts={"appliances": found})
+    cut = cut_restores.read_all(store, {each["name"] for each in found})
+    return runner.Result(facts={"appliances": found, "restores": cut})
 
 
 def main() -> None:

@@ -80,6 +80,7 @@ steps:
   sample: ["make network strata-drill, which leads nowhere", "start drill-web1", "remove drill-web1"]
 """
 
+import contextlib
 import typing as t
 from pathlib import Path
 
@@ -96,8 +97,11 @@ from ansible_collections.strata.fleet.plugins.module_utils import (
     restore_orders,
     restoring,
     runner,
+    store_needs,
     want,
 )
+from ansible_collections.strata.fleet.plugins.module_utils.backup_moment import Node, alone
+from ansible_collections.strata.fleet.plugins.module_utils.errors import Conflict
 from ansible_collections.strata.fleet.plugins.module_utils.restore_plan import Order, plan_restores
 from ansible_collections.strata.fleet.plugins.module_utils.restore_sources import open_all
 from ansible_collections.strata.fleet.plugins.module_utils.store import locked
@@ -151,18 +155,26 @@ def plan_now(orders: t.Sequence[Order], node: apply.Node, gone: t.Collection[str
 def go(params: dict[str, t.Any], node: apply.Node, orders: t.Sequence[Order]) -> list[drilling.Outcome]:
     """Make room, drill, and take the network away where nothing needs it any more."""
     names = [order.appliance for order in orders]
-    for name in drilling.find_leftovers(node, names, params["network"]["name"]):
-        drilling.remove_copy(node, name)
-    drill_network.have(node.engine, params["network"])
-    steps = plan_now(orders, node, ()).by_appliance()
-    drills = [drilling.Drill(order, steps[order.appliance], params["keep"]) for order in orders]
-    try:
-        with open_all(params, [order.repository for order in orders]) as restics:
-            turn = restoring.backup_node(node, params["wait"])
-            means = drilling.Means(node, restoring.Library(restics), turn)
-            return drilling.run_all(drills, means, params["parallel"])
-    finally:
-        drill_network.remove_unused(node.engine, params["network"]["name"])
+    turn = restoring.backup_node(node, params["wait"])
+    with contextlib.ExitStack() as stack:
+        with alone(turn):
+            needs = [order.item.composition for order in orders]
+            stack.enter_context(store_needs.needing(node.store / "drills", needs))
+            for name in drilling.find_leftovers(node, names, params["network"]["name"]):
+                drilling.remove_copy(node, name)
+            drill_network.have(node.engine, params["network"])
+            stack.callback(give_back, node, params["network"]["name"], turn)
+        steps = plan_now(orders, node, ()).by_appliance()
+        drills = [drilling.Drill(order, steps[order.appliance], params["keep"]) for order in orders]
+        restics = stack.enter_context(open_all(params, [order.repository for order in orders]))
+        means = drilling.Means(node, restoring.Library(restics), turn)
+        return drilling.run_all(drills, means, params["parallel"])
+
+
+def give_back(node: apply.Node, network: str, turn: Node) -> None:
+    """Remove the network of copies, unless somebody is on it, or is about to be: then the next drill does."""
+    with contextlib.suppress(Conflict), alone(turn):
+        drill_network.remove_unused(node.engine, network)
 
 
 def main() -> None:

@@ -88,6 +88,7 @@ seconds:
   type: float
 """
 
+import contextlib
 import functools
 import time
 import typing as t
@@ -107,6 +108,7 @@ from ansible_collections.strata.fleet.plugins.module_utils import (
     restore_orders,
     restoring,
     runner,
+    store_needs,
     want,
 )
 from ansible_collections.strata.fleet.plugins.module_utils.backup_moment import alone
@@ -151,16 +153,29 @@ def work(params: dict[str, t.Any], check_mode: bool) -> runner.Result:
 
 def go(params: dict[str, t.Any], orders: t.Sequence[Order], node: apply.Node, library: restoring.Library) -> model.Plan:
     """Read the backups, then put them in place; only for that, no other run may work on the node."""
-    with locked(f"{node.store}/restores"):
+    turn = restoring.backup_node(node, params["wait"])
+    needs = [order.item.composition for order in orders if order.is_whole]
+    with locked(f"{node.store}/restores"), contextlib.ExitStack() as stack:
+        with alone(turn):
+            stack.enter_context(store_needs.needing(node.store / "restores", needs))
+            require_layers(orders, node)
         moment = clock.compact()
         whole = plan_now(params, orders, node, moment)
-        drill_network.have(node.engine, params["network"])
         apply.apply(reads_of(whole), node, params["parallel"], library.do)
-        with alone(restoring.backup_node(node, params["wait"])):
+        with alone(turn):
             # Again: other runs may have ended in between.
+            require_layers(orders, node)
             quick = plan_now(params, orders, node, moment)
+            drill_network.have(node.engine, params["network"])
             apply.apply(quick, node, params["parallel"], library.do)
     return whole
+
+
+def require_layers(orders: t.Iterable[Order], node: apply.Node) -> None:
+    """Raise StrataError where another run took away what was staged for these."""
+    for order in orders:
+        if order.is_whole:
+            store_needs.require(node.store, order.appliance, order.item.composition)
 
 
 def plan_now(params: dict[str, t.Any], orders: t.Sequence[Order], node: apply.Node, moment: str) -> model.Plan:

@@ -39,7 +39,9 @@ options:
         type: str
         required: true
       snapshot:
-        description: C(latest), an id, or a time (ISO 8601, UTC unless it names a zone); the newest until then is meant.
+        description:
+          - C(latest), an id, or a time (ISO 8601, UTC unless it names a zone); the newest until then is meant. An
+            incomplete one is meant by its id alone.
         type: str
         default: latest
       volume:
@@ -55,6 +57,18 @@ options:
     description: How many of them are there at once, for the room. V(0) means all.
     type: int
     default: 0
+  originals:
+    description: Whose backups they are, by the name that they come under. Empty means under their own.
+    type: dict
+    default: {}
+  anew:
+    description: What is there under these names is removed first, as a drill does. Its room counts as free.
+    type: bool
+    default: false
+  into_pool:
+    description: They come into volumes of the pool, which needs room for them, and a driver that can be written.
+    type: bool
+    default: true
   strict:
     description: Fail for the first that cannot be had. Without it, RV(faults) tells.
     type: bool
@@ -98,16 +112,20 @@ appliances:
 """
 
 import typing as t
+from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.strata.fleet.plugins.module_utils import options, restore_sources, restoring, runner
-from ansible_collections.strata.fleet.plugins.module_utils.errors import BadInput
-from ansible_collections.strata.fleet.plugins.module_utils.restore_sources import (
-    Request,
-    check_room,
-    find_all,
-    open_all,
+from ansible_collections.strata.fleet.plugins.module_utils import (
+    options,
+    restore_choice,
+    restore_room,
+    restore_sources,
+    restoring,
+    runner,
 )
+from ansible_collections.strata.fleet.plugins.module_utils.engine import Engine
+from ansible_collections.strata.fleet.plugins.module_utils.errors import BadInput
+from ansible_collections.strata.fleet.plugins.module_utils.restore_sources import Request, find_all, open_all
 
 REQUEST = {
     "appliance": {"type": "str", "required": True},
@@ -121,6 +139,9 @@ SPEC = {
     "requests": {"type": "list", "elements": "dict", "options": REQUEST, "required": True},
     "appliances": {"type": "list", "elements": "dict", "default": []},
     "parallel": {"type": "int", "default": 0},
+    "originals": {"type": "dict", "default": {}},
+    "anew": {"type": "bool", "default": False},
+    "into_pool": {"type": "bool", "default": True},
     "strict": {"type": "bool", "default": True},
 }
 
@@ -129,15 +150,34 @@ def work(params: dict[str, t.Any], _check_mode: bool) -> runner.Result:
     """Read, and report."""
     requests = [Request(**request) for request in params["requests"]]
     engine = options.engine_of(params)
-    restoring.require_driver(engine, params["pool"])
+    if params["into_pool"]:
+        restoring.require_driver(engine, params["pool"])
     with open_all(params, [request.repository for request in requests]) as restics:
         found, faults = find_all(restics, requests)
     if faults and params["strict"]:
         raise BadInput("\n".join(faults[name] for name in sorted(faults)), faults=faults)
-    sizes = [backup["bytes"] for backup in found.values()]
-    check_room(engine, params["pool"], sizes, params["parallel"] or len(sizes))
+    if params["into_pool"]:
+        check_room(engine, params, found)
     appliances = with_layers(params["appliances"], found.values())
-    return runner.Result(facts={"backups": found, "faults": faults, "appliances": appliances})
+    warnings = [
+        restore_choice.warn(name, backup["snapshot"]) for name, backup in found.items() if not backup["complete"]
+    ]
+    return runner.Result(facts={"backups": found, "faults": faults, "appliances": appliances}, warnings=warnings)
+
+
+def check_room(engine: Engine, params: t.Mapping[str, t.Any], found: t.Mapping[str, dict[str, t.Any]]) -> None:
+    """Raise DiskFull where the pool has no room for the largest of these that are there at once."""
+    names = {name: own for name, own in params["originals"].items() if own in found} or {name: name for name in found}
+    store, pool = Path(params["store_path"]), params["pool"]
+    there = restore_room.read_there(engine, store, pool, names)
+    if params["anew"]:
+        gone, there = list(there.restored), restore_room.There({}, {})
+    else:
+        gone = [each for name, own in names.items() for each in restore_room.leftovers(name, found[own], there)]
+    sizes = sorted((restore_room.bytes_to_come(name, found[own], there) for name, own in names.items()), reverse=True)
+    needed = sum(sizes[: params["parallel"] or len(sizes)])
+    free = restore_room.free_bytes(engine, pool)
+    restore_room.check_room(pool, free, needed, lambda: restore_room.measure(engine, pool, gone))
 
 
 def with_layers(items: t.Iterable[dict[str, t.Any]], backups: t.Iterable[dict[str, t.Any]]) -> list[dict[str, t.Any]]:

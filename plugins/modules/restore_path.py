@@ -103,10 +103,12 @@ def work(params: dict[str, t.Any], check_mode: bool) -> runner.Result:
     snapshot = backup["snapshot"]
     record = backup_record.parse(json.dumps(backup["record"]), f"The record of backup {snapshot[:8]}")
     saved = path_restore.locate(record, path)
-    target = path_restore.target_of(Path(params["folder"], record.appliance, snapshot[:8]), path)
+    own = Path(params["folder"], record.appliance)
+    path_restore.check_folder(own)
+    target = path_restore.target_of(own / snapshot[:8], path)
     is_there = os.path.lexists(target)
     if not is_there and not check_mode:
-        Path(params["folder"]).mkdir(mode=0o700, parents=True, exist_ok=True)
+        path_restore.have_folder(own)
         with restore_sources.open_all(params, [backup["repository"]]) as restics:
             restic = restics[backup["repository"]]
             path_restore.bring(restic, snapshot, saved, target, path_restore.find_volume(record, saved))

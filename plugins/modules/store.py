@@ -67,7 +67,9 @@ options:
     type: bool
     default: false
   collect:
-    description: Remove what no appliance of the node needs, for what it runs now or ran before, or for O(appliances).
+    description:
+      - Remove what no appliance of the node needs, for what it runs now or ran before, or for O(appliances). What a
+        restore or drill needs that is under way stays, too.
     type: bool
     default: false
   strict:
@@ -178,6 +180,7 @@ from ansible_collections.strata.fleet.plugins.module_utils import (
     options,
     runner,
     staging,
+    store_needs,
 )
 from ansible_collections.strata.fleet.plugins.module_utils.instance import COMPOSITION, PREVIOUS, composition_of
 from ansible_collections.strata.fleet.plugins.module_utils.lockdown import facts_cache, quarantine
@@ -208,7 +211,7 @@ def work(params: dict[str, t.Any], check_mode: bool) -> runner.Result:
     store = Store(params["store_path"], params["url"], [Signer(**signer) for signer in params["trust"]])
     instances = have.read_instances(options.engine_of(params), store.path)
     decided, facts = decide(params, store, instances)
-    needed = referenced(list_compositions(instances)) | set(decided.manifests())
+    needed = referenced(list_compositions(instances)) | set(decided.manifests()) | store_needs.read_all(store.path)
     leftovers = store.unreferenced(needed) if params["collect"] else []
     old_configs = find_old_configs(store.path, instances) if params["collect"] else {}
     signed = store.find_new_signatures() if params["signatures"] else []
@@ -236,7 +239,7 @@ def work(params: dict[str, t.Any], check_mode: bool) -> runner.Result:
             if params["collect"]:
                 # Again: another run may have begun to need some of it.
                 instances = have.read_instances(options.engine_of(params), store.path)
-                still_needed = needed | referenced(list_compositions(instances))
+                still_needed = needed | referenced(list_compositions(instances)) | store_needs.read_all(store.path)
                 store.collect([name for name in leftovers if name not in still_needed])
                 facts_cache.forget(store.path, still_needed)
                 for name, names in find_old_configs(store.path, instances).items():

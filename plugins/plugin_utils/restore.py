@@ -79,7 +79,7 @@ def plan_restore(site: Site, wanted: Wanted) -> Goal:
     unsure: list[str] = []
     if wanted.name:
         _refuse_taken_name(site, wanted.name, present, node)
-        taken = [each["address"] for each in here]
+        taken = [each["address"] for each in here if each is not present]
         item = copy_item(item, wanted.name, site.network, hosts_of(site.network, taken))
     elif not wanted.path:
         _refuse_second_copy(site, wanted, node)
@@ -146,7 +146,7 @@ def _refuse_taken_name(site: Site, name: str, present: Facts | None, node: str) 
     wanted = [item["name"] for items in site.fleet.values() for item in items]
     if name in wanted:
         raise BadInput(f"restore_as {name!r} is an appliance of the inventory: choose a name that nothing has.")
-    if present:
+    if present and not present.get("restore"):  # one that was cut off is ended by asking for it once more
         raise BadInput(
             f"restore_as {name!r} is on {node} already: choose another name, or remove it (playbooks/remove.yml "
             f"-e remove={name} -e remove_state={name})."
@@ -179,7 +179,7 @@ def _refuse_second_copy(site: Site, wanted: Wanted, node: str) -> None:
 def _refuse_running(wanted: Wanted, present: Facts | None) -> None:
     name = wanted.appliance
     is_cut = bool(present and present.get("restore"))
-    if present and present["state"] == "running" and wanted.over != name and not is_cut:
+    if present and present["state"] != "stopped" and wanted.over != name and not is_cut:
         raise BadInput(
             f"Appliance {name} is running, and its state would be replaced. If that is meant, say so by its name: "
             f"-e restore_over={name}. What it has now is kept aside."

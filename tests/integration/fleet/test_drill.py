@@ -22,7 +22,7 @@ from ansible_collections.strata.fleet.tests.integration.fleet.test_faults import
 from ansible_collections.strata.fleet.tests.integration.tools import Node
 
 Nodes = list[Node]
-CUTS = "nft delete table inet strata-copies; incus network delete strata-drill"
+CUTS = "nft delete table inet strata-copies-strata-drill; incus network delete strata-drill"
 CLEAN = "for n in $(incus list --project strata --format csv --columns n | grep ^drill-it-); do incus delete --force \
 --project strata $n; incus storage volume delete strata $n.var --project strata; done; rm -rf {store}/config/drill-it-*"
 

@@ -46,7 +46,7 @@ def vault(fleet: Fleet, ready: Nodes) -> t.Iterator[Vault]:
         fleet.variables["backup_repositories"] = {"offsite": kept.repository()}
         yield kept
         for node in ready:
-            node.run("nft delete table inet strata-copies; incus network delete strata-drill", check=False)
+            node.run("nft delete table inet strata-copies-strata-drill; incus network delete strata-drill", check=False)
 
 
 def want(fleet: Fleet, node: Node, name: str = "web", **settings: t.Any) -> str:

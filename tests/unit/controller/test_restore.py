@@ -100,6 +100,12 @@ def test_what_was_cut_off_while_it_ran_goes_on() -> None:
     assert plan(site(found=found)).nodes
 
 
+def test_a_look_that_was_cut_off_goes_on_with_its_address() -> None:
+    cut = facts("web1-look", "stopped", address="10.254.87.14", restore={"snapshot": "1"})
+    ((copy,),) = plan(site(found={"node1": {"appliances": [cut]}}), name="web1-look").nodes.values()
+    assert copy["networks"][0]["address"] == "10.254.87.14"
+
+
 REFUSED: list[tuple[Site, dict[str, str], str]] = [
     (site(), {"appliance": "wep1"}, "'wep1' is not an appliance of the inventory (did you mean web1?)"),
     (site(), {"appliance": ""}, "Nothing is not an appliance of the inventory"),
@@ -118,6 +124,7 @@ REFUSED: list[tuple[Site, dict[str, str], str]] = [
         "restore_as 'look' is on node1 already",
     ),
     (site(found={"node1": {"appliances": [facts("web1")]}}), {}, "say so by its name: -e restore_over=web1"),
+    (site(found={"node1": {"appliances": [facts("web1", "frozen")]}}), {}, "say so by its name: -e restore_over=web1"),
     (site(fleet={"node1": [item("web1", state="absent")]}), {}, "Appliance web1 is to be absent"),
     (site(found={"node1": AWAY}), {}, "Node node1, which is restored to, did not answer: no route"),
     (moved(), {"node": "node2"}, "Appliance web1 is on node1 as well, and of one state only one copy may run"),

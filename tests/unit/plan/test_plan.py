@@ -96,7 +96,8 @@ def build_instance(data: dict[str, t.Any]) -> Instance:
 
 def build_have(data: dict[str, t.Any]) -> Have:
     instances = {one.name: one for one in map(build_instance, data.get("instances", []))}
-    return Have(instances, data.get("volumes", {}), moved=data.get("moved", {}))
+    moved, restores = data.get("moved", {}), data.get("restores", {})
+    return Have(instances, data.get("volumes", {}), moved=moved, restores=restores)
 
 
 def load(path: Path) -> dict[str, t.Any]:

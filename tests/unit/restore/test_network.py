@@ -5,7 +5,7 @@ from __future__ import annotations
 import typing as t
 
 import pytest
-from ansible_collections.strata.fleet.plugins.module_utils.drill_network import MINE, list_name, plan
+from ansible_collections.strata.fleet.plugins.module_utils.drill_network import MINE, list_name, no_rules, plan, rules
 from ansible_collections.strata.fleet.plugins.module_utils.errors import BadInput
 
 NETWORK = {"name": "strata-drill", "address": "10.254.87.1/24"}
@@ -40,3 +40,10 @@ def test_it_is_made_once() -> None:
 def test_refused(network: dict[str, str], networks: dict[str, t.Any], sentence: str) -> None:
     with pytest.raises(BadInput, match=sentence):
         plan(network, networks, {})
+
+
+def test_the_rules_of_one_network_leave_those_of_another() -> None:
+    assert 'iifname "strata-drill"' in rules("strata-drill")
+    for text in (rules("looks"), no_rules("looks")):
+        assert "inet strata-copies-looks" in text
+        assert "strata-drill" not in text

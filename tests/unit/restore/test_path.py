@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,9 @@ from ansible_collections.strata.fleet.plugins.module_utils.backup_record import 
 from ansible_collections.strata.fleet.plugins.module_utils.errors import BadInput
 from ansible_collections.strata.fleet.plugins.module_utils.model import Composition, Layer
 from ansible_collections.strata.fleet.plugins.module_utils.path_restore import (
+    check_folder,
     find_volume,
+    have_folder,
     inside,
     locate,
     parse_map,
@@ -75,3 +78,41 @@ def test_places_on_the_node() -> None:
     # None is inside of another, and no two are one.
     assert len({target.parent for target in targets}) == len(paths)
     assert all(target.parent.parent == folder for target in targets)
+
+
+def test_a_folder_of_its_own(tmp_path: Path) -> None:
+    folder = tmp_path / "restored" / "web1"
+    check_folder(folder)
+    have_folder(folder)
+    have_folder(folder)
+    assert [each.stat().st_mode & 0o777 for each in (folder, folder.parent)] == [0o700, 0o700]
+
+
+def test_a_folder_below_one_that_many_use(tmp_path: Path) -> None:
+    tmp_path.chmod(0o1777)
+    have_folder(tmp_path / "web1")
+
+
+@pytest.mark.parametrize(("mode", "parent"), [(0o750, 0o700), (0o701, 0o700), (0o700, 0o777), (0o700, 0o770)])
+def test_a_folder_that_others_reach(tmp_path: Path, mode: int, parent: int) -> None:
+    folder = tmp_path / "web1"
+    folder.mkdir()
+    folder.chmod(mode)
+    tmp_path.chmod(parent)
+    for check in (check_folder, have_folder):
+        with pytest.raises(BadInput, match="into which a path of a backup is to come, has mode 0"):
+            check(folder)
+
+
+def test_a_folder_that_somebody_planted(tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").mkdir(mode=0o700)
+    folder = tmp_path / "web1"
+    folder.symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(BadInput, match="is no folder"):
+        have_folder(folder)
+    folder.unlink()
+    folder.mkdir(mode=0o700)
+    if os.geteuid() == 0:
+        os.chown(folder, 65534, 65534)
+        with pytest.raises(BadInput, match="belongs to user 65534"):
+            have_folder(folder)
