@@ -36,6 +36,7 @@ from ansible_collections.strata.fleet.plugins.module_utils.repositories import (
     environment_of,
     in_memory,
     ssh_options,
+    without_secrets,
 )
 
 CACHE = Path("/var/cache/strata/restic")
@@ -294,6 +295,7 @@ class Restic:
         return done
 
     def _refused(self, kind: type[StrataError], argv: t.Sequence[str], said: str) -> StrataError:
+        said = without_secrets(said, self.repository)
         place = f"{self.repository.name} ({self.repository.url})"
         hint = HINTS.get(kind, "see that it can be reached and written from this node, then run again")
         return kind(

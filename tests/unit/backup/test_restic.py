@@ -20,6 +20,7 @@ from ansible_collections.strata.fleet.plugins.module_utils.repositories import (
     environment_of,
     in_memory,
     ssh_options,
+    without_secrets,
 )
 from ansible_collections.strata.fleet.plugins.module_utils.restic import Restic, opened
 
@@ -161,3 +162,10 @@ def test_a_key_in_memory_is_read_by_other_programs_and_gone_afterwards() -> None
         assert subprocess.run(["cat", path], check=True, capture_output=True, text=True).stdout == "secret\n"
         assert Path(path).stat().st_mode & 0o777 == 0o600
     assert not Path(path).exists()
+
+
+def test_what_a_program_said_is_shown_without_secrets() -> None:
+    own = {"AWS_SECRET_ACCESS_KEY": "a-long-key", "GOMAXPROCS": "1"}
+    repository = Repository("far", "s3:https://host/way", "word-of-it", own)
+    said = without_secrets("401: word-of-it, a-long-key", repository)
+    assert said == "401: ********, ********"
