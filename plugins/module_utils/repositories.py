@@ -32,6 +32,11 @@ class Repository(t.NamedTuple):
     ssh_key: str = ""
     known_hosts: str = ""
 
+    @property
+    def is_local(self) -> bool:
+        """Whether it is a folder of the node that uses it."""
+        return self.url.startswith("/")
+
 
 @contextlib.contextmanager
 def in_memory(text: str) -> t.Iterator[str]:

@@ -125,7 +125,7 @@ class Restic:
         self._call("init", timeout=TO_ANSWER)
 
     def prepare(self, expected: t.Collection[str] = ()) -> str:
-        """Have a repository, and return its id. Where one with an ``expected`` id was, none is made in its place.
+        """Have a repository, and return its id. It is the only one ``expected``; else none is made in its place.
 
         What is gone may be a disk that is not mounted.
         """
@@ -135,7 +135,7 @@ class Restic:
             if expected or isinstance(error, WrongPassword) or self.version() >= FIRST_WITH_CODES:
                 raise
             return self._prepare_blindly(error)
-        if expected and known not in expected:
+        if expected and set(expected) != {known}:
             found = f"is another one now ({known[:8]})" if known else "is gone"
             raise RepositoryAbsent(
                 f"Repository {self.repository.name} ({self.repository.url}) {found}, but this node has backups in "
