@@ -30,7 +30,7 @@ from ansible_collections.strata.fleet.plugins.module_utils.backup_record import 
 from ansible_collections.strata.fleet.plugins.module_utils.engine import Engine
 from ansible_collections.strata.fleet.plugins.module_utils.errors import CommandError, Conflict, StrataError
 from ansible_collections.strata.fleet.plugins.module_utils.repositories import Repository
-from ansible_collections.strata.fleet.plugins.module_utils.restic import Summary, opened
+from ansible_collections.strata.fleet.plugins.module_utils.restic import INCOMPLETE, Summary, opened
 
 VIEW = "/run/strata/backup"  # where restic sees what it backs up: the same on every node and each time
 STEPS: t.Mapping[str, t.Callable[[Node, str, t.Any], t.Any]] = {
@@ -160,7 +160,7 @@ def back_up(node: Node, wish: Wish, repository: Repository) -> Outcome:
     if not saved.is_complete:
         raise StrataError(
             f"Appliance {name}: some of its files could not be read, so snapshot {saved.id[:8]} in {repository.name} "
-            "lacks them (it is tagged incomplete). See the node's disk and journal",
+            f"lacks them (it is tagged {INCOMPLETE}). See the node's disk and journal",
             snapshot=saved.id,
         )
     return _tell(record, saved, moment.held, round(time.monotonic() - begun, 2), repository.name)

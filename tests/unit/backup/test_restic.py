@@ -104,6 +104,33 @@ def test_what_is_let_go_of_and_what_damage_is_found(restic: Restic, source: Path
         restic.check("100%")
 
 
+def unable(source: Path) -> list[str]:
+    """Return words before restic's, with which it cannot read all of the source."""
+    top = source / "volumes" / "var"
+    (top / "shut").write_text("three")
+    (top / "shut").chmod(0)
+    away = ["setpriv", "--bounding-set=-dac_override,-dac_read_search"] if os.geteuid() == 0 else []
+    return [*away, "env", f"--chdir={source}"]
+
+
+@needs_restic
+def test_what_lacks_files_displaces_nothing_whole(restic: Restic, source: Path) -> None:
+    restic.prepare()
+    whole = [restic.backup(str(source), ["volumes"], "web1") for _each in range(2)]
+    halves = [restic.backup(str(source), ["volumes"], "web1", unable(source)) for _each in range(3)]
+    made = [(each.id, each.is_complete) for each in (*whole, *halves)]
+    assert [is_complete for _id, is_complete in made] == [True, True, False, False, False]
+    assert [(each.id, each.is_complete) for each in restic.snapshots("web1")] == made
+    assert restic.snapshots(snapshot=halves[0].id[:8])[0].is_complete is False
+
+    assert restic.forget("web1", {"last": 2}) == 0, "the newest may hold what no other does"
+    assert {each.id for each in whole} < {each.id for each in restic.snapshots("web1")}
+    (source / "volumes" / "var" / "shut").unlink()
+    last = restic.backup(str(source), ["volumes"], "web1")
+    assert restic.forget("web1", {"last": 2}) == 4
+    assert [each.id for each in restic.snapshots("web1")] == [whole[1].id, last.id]
+
+
 @needs_restic
 def test_nothing_is_made_in_the_place_of_what_is_gone(restic: Restic, repository: Repository) -> None:
     known = restic.prepare()
