@@ -19,8 +19,8 @@ options:
     default: {}
   secrets:
     description:
-      - The C(password) of each repository, its C(environment) and its C(ssh_key), by its name. The action plugin sets
-        it.
+      - The C(password) of each repository, its C(environment) and its C(ssh_key), by its name, each as one text of
+        JSON. The action plugin sets it.
     type: dict
     default: {}
 requirements:

@@ -18,7 +18,7 @@ import time
 import typing as t
 from pathlib import Path
 
-from ansible_collections.strata.fleet.plugins.module_utils import backup_have, backup_plan, backup_run
+from ansible_collections.strata.fleet.plugins.module_utils import backup_marks, backup_plan, backup_run, clock
 from ansible_collections.strata.fleet.plugins.module_utils.backup_moment import Node
 from ansible_collections.strata.fleet.plugins.module_utils.engine import Engine
 from ansible_collections.strata.fleet.plugins.module_utils.errors import Conflict, StrataError
@@ -45,17 +45,22 @@ def main() -> None:
 def back_up(job: Data) -> Data:
     """Return what became of one appliance."""
     node, wish = build(job)
-    with slot(node.store, job["parallel"]):
-        plan = make_plan(node, wish)
-        return backup_run.run(plan, node, {wish.repository: read_repository(wish.repository)}, 1)[wish.name]
+    started = clock.now()
+    try:
+        with slot(node.store, job["parallel"]):
+            plan = backup_plan.BackupPlan((backup_run.look(node, wish),))
+            return backup_run.run(plan, node, {wish.repository: read_repository(wish.repository)}, 1)[wish.name]
+    except (StrataError, OSError, ValueError) as error:  # such as an engine that does not answer
+        with contextlib.suppress(StrataError, OSError):
+            backup_marks.note_failure(node.store, wish.name, wish.repository, started, str(error))
+        raise
 
 
 def mend(job: Data) -> Data:
     """Undo what a backup left that was killed; what another run is doing is not."""
     node, wish = build(job)
     with contextlib.suppress(Conflict), backup_run.only_one(node.store, wish.name):
-        for each in make_plan(node, wish).jobs:
-            backup_run.mend(node, each)
+        backup_run.mend(node, wish)
     return backup_run.describe(wish.name, wish.repository, backup_plan.SKIPPED)
 
 
@@ -64,12 +69,6 @@ def build(job: Data) -> tuple[Node, backup_plan.Wish]:
     engine = Engine(job["socket"], job["project"])
     node = Node(engine, Path(job["store_path"]), job["pool"], job["node"], job["wait"], threading.Lock())
     return node, backup_plan.Wish(job["name"], job["repository"], job["keep"], job["variables"])
-
-
-def make_plan(node: Node, wish: backup_plan.Wish) -> backup_plan.BackupPlan:
-    """Return what is to be done now."""
-    present = backup_have.read(node.engine, node.store, node.pool, {wish.name})
-    return backup_plan.make_plan([wish], present, node.pool, node.engine.pool_driver(node.pool))
 
 
 def read_repository(name: str) -> Repository:

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 import typing as t
 from pathlib import Path
@@ -33,23 +34,39 @@ Data = t.Mapping[str, t.Any]
 def repositories_of(params: Data) -> dict[str, Repository]:
     """Return the repositories by name. Raises BadInput for one without a password."""
     return {
-        name: build_repository(name, body, params["secrets"].get(name, {}))
+        name: build_repository(name, body, params["secrets"].get(name, ""))
         for name, body in params["repositories"].items()
     }
 
 
-def build_repository(name: str, shown: Data, hidden: Data) -> Repository:
-    """Return a repository, from what may be shown of it and what must not."""
-    if not hidden.get("password"):
+def build_repository(name: str, shown: Data, hidden: str) -> Repository:
+    """Return a repository, from what may be shown of it and what must not: a text of JSON, as the action sends it."""
+    secrets = parse_secrets(name, hidden)
+    if not secrets.get("password"):
         raise BadInput(f"Repository {name} has no password: set it in backup_repositories, from a vault", key="secrets")
     return Repository(
         name,
         shown["url"],
-        hidden["password"],
-        dict(hidden.get("environment") or {}),
-        hidden.get("ssh_key", ""),
+        secrets["password"],
+        dict(secrets.get("environment") or {}),
+        secrets.get("ssh_key", ""),
         shown.get("known_hosts", ""),
     )
+
+
+def parse_secrets(name: str, hidden: str) -> dict[str, t.Any]:
+    """Return what must not be shown of a repository. Raises BadInput for what is no JSON object."""
+    try:
+        found = json.loads(hidden or "{}")
+    except (ValueError, TypeError):  # which would say what it read
+        found = None
+    if not isinstance(found, dict):
+        raise BadInput(
+            f"The secrets of repository {name} are no JSON object of password, environment and ssh_key: leave that "
+            "option to the action plugin",
+            key="secrets",
+        )
+    return found
 
 
 def wishes_of(items: t.Iterable[Data], repositories: t.Collection[str]) -> list[Wish]:

@@ -71,38 +71,57 @@ class Present:
 
 @dataclasses.dataclass(frozen=True)
 class Job:
-    """One appliance to back up: ``mend`` first undoes what a killed run left, then come the others."""
+    """One appliance: ``mend`` undoes what a killed run left, ``steps`` back it up.
+
+    ``problem`` says why there are no steps. That is a fault, unless it ``is_cut`` off. ``is_ours``: Strata made it.
+    """
 
     wish: Wish
-    present: Present
     mend: tuple[Step, ...]
-    steps: tuple[Step, ...]
+    steps: tuple[Step, ...] = ()
+    problem: str = ""
+    is_cut: bool = False
+    is_ours: bool = True
+
+    @property
+    def outcome(self) -> str:
+        """What becomes of it, if nothing goes wrong."""
+        if not self.problem:
+            return SAVED
+        return SKIPPED if self.is_cut else FAILED
+
+    def args(self, action: str) -> Data:
+        """Return the arguments of the step with this action."""
+        return next(step.args for step in self.steps if step.action == action)
 
 
 class BackupPlan(t.NamedTuple):
-    """What is to be done, and by appliance why another is not: ``failed`` is a fault, ``skipped`` is none."""
+    """What is to be done with each appliance."""
 
     jobs: tuple[Job, ...]
-    failed: dict[str, str]
-    skipped: dict[str, str]
 
     def sentences(self) -> list[str]:
         """Return what will be done, a sentence a step."""
         return [step.sentence for job in self.jobs for step in (*job.mend, *job.steps)]
 
+    def problems(self, outcome: str) -> dict[str, str]:
+        """Return why appliances are FAILED or SKIPPED, by name."""
+        return {job.wish.name: job.problem for job in self.jobs if job.problem and job.outcome == outcome}
+
 
 def make_plan(wishes: t.Iterable[Wish], present: t.Mapping[str, Present], pool: str, driver: str) -> BackupPlan:
     """Return what is done with each appliance of one call."""
-    plan = BackupPlan((), {}, {})
-    jobs = []
-    for wish in wishes:
-        found = present.get(wish.name)
-        reason = find_problem(wish.name, found, pool, driver)
-        if found is None or reason:
-            (plan.skipped if found and found.cut else plan.failed)[wish.name] = reason
-        else:
-            jobs.append(Job(wish, found, tuple(mend(wish.name, found)), tuple(save(wish, found))))
-    return plan._replace(jobs=tuple(jobs))
+    return BackupPlan(tuple(make_job(wish, present.get(wish.name), pool, driver) for wish in wishes))
+
+
+def make_job(wish: Wish, found: Present | None, pool: str, driver: str) -> Job:
+    """Return what is done with an appliance. What a killed backup left of it is undone in any case."""
+    problem = find_problem(wish.name, found, pool, driver)
+    mended = tuple(mend(wish.name, found))
+    if found is None or problem:
+        is_ours = bool(found and found.composition)
+        return Job(wish, mended, problem=problem, is_cut=bool(found and found.cut), is_ours=is_ours)
+    return Job(wish, mended, tuple(save(wish, found)))
 
 
 def find_problem(name: str, found: Present | None, pool: str, driver: str) -> str:
@@ -139,9 +158,11 @@ def find_underway(name: str, found: Present) -> str:
     return ""
 
 
-def mend(name: str, found: Present) -> list[Step]:
-    """Return what undoes what a backup left that was killed."""
-    steps = []
+def mend(name: str, found: Present | None) -> list[Step]:
+    """Return what undoes what a backup left that was killed; nothing for an instance that Strata did not make."""
+    steps: list[Step] = []
+    if found is None or found.composition is None:
+        return steps
     if found.frozen:
         sentence = f"thaw {name}, of which a backup was cut off at {found.frozen['at']}"
         steps.append(Step(name, "thaw", sentence, {"commands": found.frozen["thaw"]}))
@@ -166,7 +187,7 @@ def save(wish: Wish, found: Present) -> list[Step]:
     quietly = f", with {name} quiescent" if any((hooks.freeze, moment["pause"])) else ""
     steps = [
         Step(name, "take_moment", f"snapshot {', '.join(volumes)} as they are at one moment{quietly}", moment),
-        Step(name, "save", f"back up {name} to repository {wish.repository}", {}),
+        Step(name, "save", f"back up {name} to repository {wish.repository}", {"volumes": found.volumes}),
         Step(name, "release", f"delete snapshot {SNAPSHOT} of {', '.join(volumes)}", {"volumes": volumes}),
     ]
     if wish.keep:

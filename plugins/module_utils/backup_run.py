@@ -19,16 +19,18 @@ from ansible_collections.strata.fleet.plugins.module_utils.backup_moment import 
 from ansible_collections.strata.fleet.plugins.module_utils.backup_plan import (
     FAILED,
     SAVED,
-    SKIPPED,
     SNAPSHOT,
     BackupPlan,
     Job,
+    StateVolume,
+    Wish,
+    make_job,
 )
 from ansible_collections.strata.fleet.plugins.module_utils.backup_record import NAME, VOLUMES, Record
 from ansible_collections.strata.fleet.plugins.module_utils.engine import Engine
 from ansible_collections.strata.fleet.plugins.module_utils.errors import CommandError, Conflict, StrataError
 from ansible_collections.strata.fleet.plugins.module_utils.repositories import Repository
-from ansible_collections.strata.fleet.plugins.module_utils.restic import Summary, opened
+from ansible_collections.strata.fleet.plugins.module_utils.restic import INCOMPLETE, Summary, opened
 
 VIEW = "/run/strata/backup"  # where restic sees what it backs up: the same on every node and each time
 STEPS: t.Mapping[str, t.Callable[[Node, str, t.Any], t.Any]] = {
@@ -46,9 +48,9 @@ def run(plan: BackupPlan, node: Node, repositories: t.Mapping[str, Repository], 
     """
     usable: dict[str, str] = {}
     refused: dict[str, StrataError] = {}
-    for name in dict.fromkeys(job.wish.repository for job in plan.jobs):
+    for name in dict.fromkeys(job.wish.repository for job in plan.jobs if job.steps):
         try:
-            usable[name] = prepare(repositories[name], node, plan)
+            usable[name] = prepare(repositories[name], node)
         except StrataError as error:
             refused[name] = error
     work = functools.partial(_run_job, node, repositories, usable, refused)
@@ -57,8 +59,7 @@ def run(plan: BackupPlan, node: Node, repositories: t.Mapping[str, Repository], 
     for job in plan.jobs:
         if outcomes[job.wish.name]["outcome"] == SAVED and job.wish.keep:
             forget(job, repositories[job.wish.repository], node.wait, outcomes[job.wish.name])
-    outcomes |= {name: describe(name, "", FAILED, reason=reason) for name, reason in plan.failed.items()}
-    return outcomes | {name: describe(name, "", SKIPPED, reason=reason) for name, reason in plan.skipped.items()}
+    return outcomes
 
 
 def describe(appliance: str, repository: str, outcome: str, **known: t.Any) -> Outcome:
@@ -68,10 +69,9 @@ def describe(appliance: str, repository: str, outcome: str, **known: t.Any) -> O
     return {**own, **empty, "forgotten": 0, "reason": "", **known}
 
 
-def prepare(repository: Repository, node: Node, plan: BackupPlan) -> str:
+def prepare(repository: Repository, node: Node) -> str:
     """Have the repository, and return its own id; nothing is made anew where backups of this node are missing."""
-    own = [backup_marks.read(node.store, job.wish.name) for job in plan.jobs if job.wish.repository == repository.name]
-    expected = {mark["id"] for mark in own if mark.get("repository") == repository.name and mark.get("id")}
+    expected = backup_marks.find_ids(node.store, repository.name, is_local=repository.is_local)
     with opened(repository, patience=node.wait) as restic:
         return restic.prepare(expected)
 
@@ -102,25 +102,35 @@ def _run_job(
     name, target, started = job.wish.name, job.wish.repository, clock.now()
     try:
         with only_one(node.store, name):
-            mend(node, job)
-            if target in refused:
+            mend(node, job.wish)
+            if job.problem:
+                outcome = describe(name, target, job.outcome, reason=job.problem)
+            elif target in refused:
                 raise refused[target]
-            outcome = back_up(node, job, repositories[target])
-            fields = {key: outcome[key] for key in backup_marks.Good._fields}
-            backup_marks.note_good(node.store, name, target, usable[target], backup_marks.Good(**fields))
+            else:
+                outcome = back_up(node, job.wish, repositories[target])
+            if outcome["outcome"] == SAVED:
+                fields = {key: outcome[key] for key in backup_marks.Good._fields}
+                backup_marks.note_good(node.store, name, target, usable[target], backup_marks.Good(**fields))
     except (StrataError, OSError) as error:
-        reason = str(error)
+        outcome = describe(name, target, FAILED, reason=str(error))
+    if outcome["outcome"] == FAILED and job.is_ours:  # the node remembers nothing of what is not its own
         with contextlib.suppress(OSError, StrataError):
-            backup_marks.note_failure(node.store, name, target, started, reason)
-        return describe(name, target, FAILED, reason=reason)
+            backup_marks.note_failure(node.store, name, target, started, outcome["reason"])
     return outcome
 
 
-def mend(node: Node, job: Job) -> None:
+def look(node: Node, wish: Wish) -> Job:
+    """Return what is to be done with an appliance, as it is now."""
+    present = backup_have.read(node.engine, node.store, node.pool, {wish.name}).get(wish.name)
+    return make_job(wish, present, node.pool, node.engine.pool_driver(node.pool) if present else "")
+
+
+def mend(node: Node, wish: Wish) -> None:
     """Undo what a backup left that was killed."""
-    for step in job.mend:
-        STEPS[step.action](node, job.wish.name, step.args)
-    record_of(node.store, job.wish.name).unlink(missing_ok=True)
+    for step in look(node, wish).mend:
+        STEPS[step.action](node, wish.name, step.args)
+    record_of(node.store, wish.name).unlink(missing_ok=True)
 
 
 def record_of(store: Path, appliance: str) -> Path:
@@ -128,26 +138,29 @@ def record_of(store: Path, appliance: str) -> Path:
     return store / "backups" / f"{appliance}.{NAME}"
 
 
-def back_up(node: Node, job: Job, repository: Repository) -> Outcome:
-    """Back one appliance up. Raises StrataError where that fails; nothing is left of it then but what restic keeps."""
+def back_up(node: Node, wish: Wish, repository: Repository) -> Outcome:
+    """Back one appliance up, as it is once no other run changes it: it may be in quarantine by then, or on its way.
+
+    Raises StrataError where that fails; nothing is left of it then but what restic keeps.
+    """
     begun = time.monotonic()
-    name = job.wish.name
-    moment_args = next(step.args for step in job.steps if step.action == "take_moment")
-    record_path = record_of(node.store, name)
-    try:
+    name, record_path = wish.name, record_of(node.store, wish.name)
+    with contextlib.ExitStack() as undo:
         with backup_moment.alone(node):
-            moment = backup_moment.take(node, name, moment_args)
-            record = write_record(node, job, moment.made, record_path)
+            job = look(node, wish)
+            if job.problem:
+                return describe(name, wish.repository, job.outcome, reason=job.problem)
+            undo.callback(record_path.unlink, missing_ok=True)
+            undo.callback(backup_moment.release, node, name, job.args("release"))
+            moment = backup_moment.take(node, name, job.args("take_moment"))
+            record = write_record(node, wish, moment.made, record_path)
         with opened(repository, patience=node.wait) as restic:
-            wrap = show(node, job, record_path)
+            wrap = show(node, job.args("save")["volumes"], record_path)
             saved = restic.backup(VIEW, [VOLUMES, NAME], name, wrap)
-    finally:
-        backup_moment.release(node, name, moment_args)
-        record_path.unlink(missing_ok=True)
     if not saved.is_complete:
         raise StrataError(
             f"Appliance {name}: some of its files could not be read, so snapshot {saved.id[:8]} in {repository.name} "
-            "lacks them (it is tagged incomplete). See the node's disk and journal",
+            f"lacks them (it is tagged {INCOMPLETE}). See the node's disk and journal",
             snapshot=saved.id,
         )
     return _tell(record, saved, moment.held, round(time.monotonic() - begun, 2), repository.name)
@@ -168,31 +181,31 @@ def _tell(record: Record, saved: Summary, held: float, seconds: float, repositor
     )
 
 
-def write_record(node: Node, job: Job, made: str, path: Path) -> Record:
+def write_record(node: Node, wish: Wish, made: str, path: Path) -> Record:
     """Write down what the backup is of, as the appliance is at this moment, and return it."""
-    name = job.wish.name
+    name = wish.name
     present = backup_have.read(node.engine, node.store, node.pool, {name}).get(name)
     if present is None or present.composition is None:
         raise StrataError(f"Appliance {name} was removed while its backup began")
     volumes = {each.name: backup_have.read_saved(node.engine, node.pool, each) for each in present.volumes}
-    record = Record(name, node.name, made, present.composition, present.state_schema, job.wish.variables, volumes)
+    record = Record(name, node.name, made, present.composition, present.state_schema, wish.variables, volumes)
     path.parent.mkdir(mode=0o700, exist_ok=True)
     path.write_text(record.to_text())
     return record
 
 
-def show(node: Node, job: Job, record: Path) -> list[str]:
+def show(node: Node, volumes: t.Sequence[StateVolume], record: Path) -> list[str]:
     """Return the words that show a program the snapshots below VIEW, and else the node as it is."""
     if not shutil.which("bwrap"):
         raise CommandError("bwrap is not installed on this node: the role strata.fleet.backup installs bubblewrap")
     Path(VIEW).mkdir(parents=True, exist_ok=True)
     folder = Path(node.engine.socket).parent / "storage-pools" / node.pool / "custom-snapshots"
     words = ["bwrap", "--die-with-parent", "--dev-bind", "/", "/", "--tmpfs", VIEW]
-    for volume in job.present.volumes:
+    for volume in volumes:
         source = folder / f"{node.engine.project}_{volume.engine_name}" / SNAPSHOT
         words += ["--ro-bind", str(source), f"{VIEW}/{VOLUMES}/{volume.name}"]
     words += ["--ro-bind", str(record), f"{VIEW}/{NAME}", "--chdir", VIEW, "--"]
-    seen = all((folder / f"{node.engine.project}_{each.engine_name}").is_dir() for each in job.present.volumes)
+    seen = all((folder / f"{node.engine.project}_{each.engine_name}").is_dir() for each in volumes)
     return words if seen else [*enter(node.engine), *words]
 
 

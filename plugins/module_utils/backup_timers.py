@@ -13,6 +13,7 @@ import typing as t
 from pathlib import Path
 
 from ansible_collections.strata.fleet.plugins.module_utils import command
+from ansible_collections.strata.fleet.plugins.module_utils.backup_options import parse_secrets
 from ansible_collections.strata.fleet.plugins.module_utils.errors import BadInput, CommandError
 from ansible_collections.strata.fleet.plugins.module_utils.model import Plan, Step
 
@@ -91,9 +92,12 @@ class Timers(t.NamedTuple):
     running: t.Collection[str]
 
 
-def build(items: t.Iterable[Data], repositories: Data, secrets: Data, common: Data, program: bytes) -> dict[str, File]:
+def build(
+    items: t.Iterable[Data], repositories: Data, secrets: t.Mapping[str, str], common: Data, program: bytes
+) -> dict[str, File]:
     """Return the files that have these appliances backed up; none at all where there is no appliance.
 
+    ``secrets`` are texts of JSON by repository, as the module got them.
     ``common`` is what all jobs have: socket, project, pool, store_path, node, wait, parallel.
     """
     files: dict[str, File] = {}
@@ -101,7 +105,9 @@ def build(items: t.Iterable[Data], repositories: Data, secrets: Data, common: Da
         job = {key: item[key] for key in ("name", "repository", "keep", "variables")} | dict(common)
         files[f"{SETTINGS}/{item['name']}.json"] = _file(_json(job), ONLY_ROOT)
         name, shown = item["repository"], dict(repositories[item["repository"]])
-        files[f"{SETTINGS}/repositories/{name}.json"] = _file(_json(shown | secrets[name]), ONLY_ROOT, _json(shown))
+        files[f"{SETTINGS}/repositories/{name}.json"] = _file(
+            _json(shown | parse_secrets(name, secrets[name])), ONLY_ROOT, _json(shown)
+        )
         timer = TIMER.format(schedule=item["schedule"])
         files[f"{UNITS}/strata-backup@{item['name']}.timer"] = _file(timer, EVERYONE)
     if files:

@@ -18,6 +18,7 @@ import urllib.parse
 from ansible_collections.strata.fleet.plugins.module_utils.errors import BadInput
 
 SSH = ("-oBatchMode=yes", "-oStrictHostKeyChecking=yes", "-oConnectTimeout=20", "-oServerAliveInterval=15")
+LONG = 6  # characters: what is shorter may be part of any word
 STATUS_LINES = "0.1"  # a second: restic prints its progress as JSON, and nobody reads it
 
 
@@ -30,6 +31,11 @@ class Repository(t.NamedTuple):
     environment: t.Mapping[str, str] = {}
     ssh_key: str = ""
     known_hosts: str = ""
+
+    @property
+    def is_local(self) -> bool:
+        """Whether it is a folder of the node that uses it."""
+        return self.url.startswith("/")
 
 
 @contextlib.contextmanager
@@ -61,6 +67,14 @@ def environment_of(repository: Repository) -> dict[str, str]:
         "RESTIC_REPOSITORY": url,
         "RESTIC_PROGRESS_FPS": STATUS_LINES,
     }
+
+
+def without_secrets(said: str, repository: Repository) -> str:
+    """Return what a program said, without the repository's secrets in it; short ones would take other words along."""
+    for secret in (repository.password, *repository.environment.values()):
+        if len(secret) >= LONG:
+            said = said.replace(secret, "********")
+    return said
 
 
 def ssh_options(url: str, key: str, known_hosts: str) -> list[str]:

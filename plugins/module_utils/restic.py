@@ -36,10 +36,11 @@ from ansible_collections.strata.fleet.plugins.module_utils.repositories import (
     environment_of,
     in_memory,
     ssh_options,
+    without_secrets,
 )
 
 CACHE = Path("/var/cache/strata/restic")
-TAG, INCOMPLETE = "strata", "incomplete"
+TAG, INCOMPLETE = "strata", "strata-incomplete"  # one or the other
 KEEP_WORDS = ("last", "hourly", "daily", "weekly", "monthly", "yearly", "within")
 FIRST_WITH_CODES = (0, 17)
 INCOMPLETE_CODE = 3  # of backup: a snapshot was made, but something could not be read
@@ -124,7 +125,7 @@ class Restic:
         self._call("init", timeout=TO_ANSWER)
 
     def prepare(self, expected: t.Collection[str] = ()) -> str:
-        """Have a repository, and return its id. Where one with an ``expected`` id was, none is made in its place.
+        """Have a repository, and return its id. It is the only one ``expected``; else none is made in its place.
 
         What is gone may be a disk that is not mounted.
         """
@@ -134,7 +135,7 @@ class Restic:
             if expected or isinstance(error, WrongPassword) or self.version() >= FIRST_WITH_CODES:
                 raise
             return self._prepare_blindly(error)
-        if expected and known not in expected:
+        if expected and set(expected) != {known}:
             found = f"is another one now ({known[:8]})" if known else "is gone"
             raise RepositoryAbsent(
                 f"Repository {self.repository.name} ({self.repository.url}) {found}, but this node has backups in "
@@ -164,7 +165,8 @@ class Restic:
         body = next(line for line in _messages(done.stdout) if line.get("message_type") == "summary")
         is_complete = done.returncode != INCOMPLETE_CODE
         if not is_complete:
-            self._patiently("tag", f"--add={INCOMPLETE}", str(body["snapshot_id"]))
+            # Without the tag of the others it counts for none of the policy's words, and displaces no whole one.
+            self._patiently("tag", f"--remove={TAG}", f"--add={INCOMPLETE}", str(body["snapshot_id"]))
         return Summary(
             self.snapshots(host)[-1].id,  # in full, which 0.14 does not tell; and a tag makes it another
             int(body.get("data_added_packed", body["data_added"])),
@@ -175,9 +177,12 @@ class Restic:
         )
 
     def snapshots(self, host: str = "", snapshot: str = "") -> list[Snapshot]:
-        """Return the backups of Strata's that are there, the oldest first: all, of a host, or with this id."""
+        """Return the backups of Strata's that are there, the oldest first: all, of a host, or with this id.
+
+        Some may be incomplete.
+        """
         chosen = [f"--host={host}"] if host else []
-        chosen += [snapshot] if snapshot else [f"--tag={TAG}"]
+        chosen += [snapshot] if snapshot else [f"--tag={TAG}", f"--tag={INCOMPLETE}"]
         bodies = json.loads(self._ask("snapshots", "--no-lock", *chosen)) or []
         found = [
             Snapshot(body["id"], _in_utc(body["time"]), body["hostname"], tuple(body.get("tags") or ()))
@@ -219,11 +224,22 @@ class Restic:
             shutil.rmtree(aside, ignore_errors=True)
 
     def forget(self, host: str, keep: t.Mapping[str, t.Any]) -> int:
-        """Let go of a host's backups but for those that ``keep`` (by restic's words) names; return how many went."""
+        """Let go of a host's backups but for those that ``keep`` (by restic's words) names; return how many went.
+
+        Those that are incomplete go once a whole one is newer.
+        """
         words = [f"--keep-{word}={value}" for word, value in sorted(keep.items())]
         done = self._patiently("forget", f"--host={host}", f"--tag={TAG}", "--group-by=host", *words)
         groups = next((body for body in _messages(done.stdout) if isinstance(body, list)), [])
-        return sum(len(group.get("remove") or ()) for group in groups)
+        return sum(len(group.get("remove") or ()) for group in groups) + self._forget_incomplete(host)
+
+    def _forget_incomplete(self, host: str) -> int:
+        there = self.snapshots(host)
+        newest = max((each.time for each in there if each.is_complete), default="")
+        outdated = [each.id for each in there if not each.is_complete and each.time < newest]
+        if outdated:
+            self._patiently("forget", *outdated)
+        return len(outdated)
 
     def prune(self) -> None:
         """Free the room of what no backup needs any more."""
@@ -294,6 +310,7 @@ class Restic:
         return done
 
     def _refused(self, kind: type[StrataError], argv: t.Sequence[str], said: str) -> StrataError:
+        said = without_secrets(said, self.repository)
         place = f"{self.repository.name} ({self.repository.url})"
         hint = HINTS.get(kind, "see that it can be reached and written from this node, then run again")
         return kind(

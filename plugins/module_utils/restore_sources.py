@@ -42,7 +42,7 @@ def open_all(params: t.Mapping[str, t.Any], names: t.Iterable[str]) -> t.Iterato
                 known = ", ".join(sorted(given)) or "none"
                 raise BadInput(f"Repository {name!r} is not in backup_repositories, which has {known}.")
             restics[name] = stack.enter_context(
-                opened(build_repository(name, given[name], params["repository_secrets"].get(name, {})))
+                opened(build_repository(name, given[name], params["repository_secrets"].get(name, "")))
             )
         yield restics
 

@@ -192,10 +192,10 @@ def work(params: dict[str, t.Any], check_mode: bool) -> runner.Result:
     plan = backup_plan.make_plan(wishes, present, node.pool, driver)
     outcomes = {} if check_mode else backup_run.run(plan, node, repositories, params["parallel"])
     return runner.Result(
-        changed=bool(plan.jobs),
+        changed=bool(plan.sentences()),
         steps=plan.sentences(),
         facts={"outcomes": outcomes},
-        warnings=[*plan.failed.values(), *plan.skipped.values()] if check_mode else [],
+        warnings=[job.problem for job in plan.jobs if job.problem] if check_mode else [],
     )
 
 

@@ -85,7 +85,7 @@ appliances:
           description: The appliance's name.
           type: str
         tags:
-          description: C(strata), and C(incomplete) where a file could not be read.
+          description: C(strata), or C(strata-incomplete) where a file could not be read.
           type: list
           elements: str
     remembered:

@@ -21,7 +21,7 @@ options:
     type: dict
     default: {}
   repository_secrets:
-    description: What must not be shown of the repositories. The action plugin sets it.
+    description: What must not be shown of the repositories, by name, each one text of JSON. The action plugin sets it.
     type: dict
     default: {}
   requests:

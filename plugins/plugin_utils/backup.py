@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import json
 import typing as t
 import urllib.parse
 
@@ -107,9 +108,13 @@ def find_pruned(site: Site, chosen: t.Sequence[str], node: str) -> list[str]:
     return [repository for repository, by in first.items() if by == node]
 
 
-def split(repositories: t.Mapping[str, t.Any], used: t.Collection[str]) -> tuple[Data, Data]:
-    """Return what may be shown of these repositories, and what must not: secrets travel apart, hidden by the module."""
+def split(repositories: t.Mapping[str, t.Any], used: t.Collection[str]) -> tuple[Data, dict[str, str]]:
+    """Return what may be shown of these repositories, and what must not: secrets travel apart, hidden by the module.
+
+    What must not is one JSON text a repository. Ansible cuts each value of a hidden option out of all that the module
+    returns: a value of its own such as "1" would take every 1 with it.
+    """
     mine = {name: body for name, body in repositories.items() if name in used}
     shown = {name: {key: value for key, value in body.items() if key not in SECRETS} for name, body in mine.items()}
-    hidden = {name: {key: value for key, value in body.items() if key in SECRETS} for name, body in mine.items()}
-    return shown, hidden
+    apart = {name: {key: value for key, value in body.items() if key in SECRETS} for name, body in mine.items()}
+    return shown, {name: json.dumps(secrets, sort_keys=True) for name, secrets in apart.items()}

@@ -86,7 +86,7 @@ class Ours:
 
     def clean(self) -> None:
         """Remove everything."""
-        self.node.run(f"{CLEAN.format(prefix=PREFIX, store=STORE)}\nrm -rf {REPOSITORY}")
+        self.node.run(f"{CLEAN.format(prefix=PREFIX, store=STORE)}\nrm -rf {REPOSITORY} {STORE}/backups/repositories")
 
 
 def build(name: str, host: int) -> dict[str, t.Any]:

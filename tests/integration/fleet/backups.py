@@ -15,7 +15,10 @@ from ansible_collections.strata.fleet.tests.integration.tools import Node, Ran, 
 PASSWORD = "tell-nobody"
 FOLDER = "/srv/it-backups"
 COUNTER = "/var/lib/site/starts"
-FORGET = f"rm -rf /var/cache/strata/restic /var/lib/strata/restored; rm -f {STORE}/backups/it-*"
+FORGET = f"""
+rm -rf /var/cache/strata/restic /var/lib/strata/restored {STORE}/backups/repositories
+rm -f {STORE}/backups/it-*
+"""
 
 
 class Vault:

@@ -28,6 +28,7 @@ PLACE = "/srv/it-backup"
 CLEAN = f"""
 systemctl disable --now $(cd /etc/systemd/system; ls strata-backup@*.timer 2>/dev/null) 2>/dev/null
 rm -rf {PLACE} /var/cache/strata/restic /etc/strata/backup /usr/local/lib/strata/backup.pyz
+rm -rf {STORE}/backups/repositories
 rm -f {STORE}/backups/it-* /etc/systemd/system/strata-backup@*
 systemctl daemon-reload
 """

@@ -40,7 +40,7 @@ def test_plan(path: Path) -> None:
     plan = make_plan(wishes, present, "strata", case.get("driver", "btrfs"))
     assert plan.sentences() == case["steps"]
     for kind in ("failed", "skipped"):
-        reasons = getattr(plan, kind)
+        reasons = plan.problems(kind)
         assert set(reasons) == set(case.get(kind, {}))
         for name, words in case.get(kind, {}).items():
             assert words in reasons[name]

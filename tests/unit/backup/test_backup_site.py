@@ -90,7 +90,7 @@ def test_an_appliance_names_a_repository_that_is_there() -> None:
 
 def test_secrets_travel_apart() -> None:
     shown, hidden = backup.split(REPOSITORIES, {"near"})
-    assert (shown, hidden) == ({"near": {"url": "/srv"}}, {"near": {"password": "q"}})
+    assert (shown, hidden) == ({"near": {"url": "/srv"}}, {"near": '{"password": "q"}'})
 
 
 def test_each_repository_is_pruned_once() -> None:

@@ -23,7 +23,7 @@ REPOSITORY = "/etc/strata/backup/repositories/near.json"
 
 def files(schedule: str = "daily", word: str = "secret-one", names: tuple[str, ...] = ("web1",)) -> dict[str, t.Any]:
     items = [{"name": name, "repository": "near", "keep": {}, "variables": {}, "schedule": schedule} for name in names]
-    return build(items, {"near": {"url": "/srv"}}, {"near": {"password": word}}, COMMON, b"program")
+    return build(items, {"near": {"url": "/srv"}}, {"near": json.dumps({"password": word})}, COMMON, b"program")
 
 
 def test_everything_is_there_before_its_timer_runs() -> None:

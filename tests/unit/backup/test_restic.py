@@ -20,6 +20,7 @@ from ansible_collections.strata.fleet.plugins.module_utils.repositories import (
     environment_of,
     in_memory,
     ssh_options,
+    without_secrets,
 )
 from ansible_collections.strata.fleet.plugins.module_utils.restic import Restic, opened
 
@@ -103,6 +104,33 @@ def test_what_is_let_go_of_and_what_damage_is_found(restic: Restic, source: Path
         restic.check("100%")
 
 
+def unable(source: Path) -> list[str]:
+    """Return words before restic's, with which it cannot read all of the source."""
+    top = source / "volumes" / "var"
+    (top / "shut").write_text("three")
+    (top / "shut").chmod(0)
+    away = ["setpriv", "--bounding-set=-dac_override,-dac_read_search"] if os.geteuid() == 0 else []
+    return [*away, "env", f"--chdir={source}"]
+
+
+@needs_restic
+def test_what_lacks_files_displaces_nothing_whole(restic: Restic, source: Path) -> None:
+    restic.prepare()
+    whole = [restic.backup(str(source), ["volumes"], "web1") for _each in range(2)]
+    halves = [restic.backup(str(source), ["volumes"], "web1", unable(source)) for _each in range(3)]
+    made = [(each.id, each.is_complete) for each in (*whole, *halves)]
+    assert [is_complete for _id, is_complete in made] == [True, True, False, False, False]
+    assert [(each.id, each.is_complete) for each in restic.snapshots("web1")] == made
+    assert restic.snapshots(snapshot=halves[0].id[:8])[0].is_complete is False
+
+    assert restic.forget("web1", {"last": 2}) == 0, "the newest may hold what no other does"
+    assert {each.id for each in whole} < {each.id for each in restic.snapshots("web1")}
+    (source / "volumes" / "var" / "shut").unlink()
+    last = restic.backup(str(source), ["volumes"], "web1")
+    assert restic.forget("web1", {"last": 2}) == 4
+    assert [each.id for each in restic.snapshots("web1")] == [whole[1].id, last.id]
+
+
 @needs_restic
 def test_nothing_is_made_in_the_place_of_what_is_gone(restic: Restic, repository: Repository) -> None:
     known = restic.prepare()
@@ -161,3 +189,10 @@ def test_a_key_in_memory_is_read_by_other_programs_and_gone_afterwards() -> None
         assert subprocess.run(["cat", path], check=True, capture_output=True, text=True).stdout == "secret\n"
         assert Path(path).stat().st_mode & 0o777 == 0o600
     assert not Path(path).exists()
+
+
+def test_what_a_program_said_is_shown_without_secrets() -> None:
+    own = {"AWS_SECRET_ACCESS_KEY": "a-long-key", "GOMAXPROCS": "1"}
+    repository = Repository("far", "s3:https://host/way", "word-of-it", own)
+    said = without_secrets("401: word-of-it, a-long-key", repository)
+    assert said == "401: ********, ********"
