@@ -24,6 +24,7 @@ SPEC = {
     "give_back": {"type": "bool", "default": False},
 }
 BEFORE_START = (migration.COPY, migration.SWITCH, migration.START)
+BACK = (migration.GIVE_BACK, migration.CLEAN)
 
 Data = dict[str, t.Any]
 
@@ -45,7 +46,7 @@ class ActionModule(ActionBase):
             wanted = {name: find_node(own, nodes) for name, own in variables.items()}
             targets, warnings = read_order(arguments, found, wanted, inventory)
             planned, sentences = migration.plan_moves(migration.Order(targets, arguments["give_back"]), found)
-            moves = with_items(planned, variables, nodes)
+            moves = with_items(planned, found, variables, nodes)
         for sentence in (*sentences, *warnings):
             self._display.display(sentence)
         return {"changed": bool(moves), "moves": moves, "steps": sentences, "warnings": warnings}
@@ -80,14 +81,18 @@ def read_order(
 
 
 def with_items(
-    moves: t.Sequence[migration.Move], variables: t.Mapping[str, Data], nodes: t.Mapping[str, Data]
+    moves: t.Sequence[migration.Move],
+    found: migration.Found,
+    variables: t.Mapping[str, Data],
+    nodes: t.Mapping[str, Data],
 ) -> list[Data]:
-    """Return the moves, each with its appliance as it is to be on the target: in the versions that it runs now.
+    """Return the moves, each with its appliance as it is to be where it will run: in the versions that it runs now.
 
-    Raises BadInput where the inventory does not fit the target, such as an address that its networks do not have.
+    Raises BadInput where the inventory does not fit that node, such as an address that its networks do not have.
     """
-    at_target = {move.name: {**variables[move.name], "appliance_node": move.target} for move in moves}
-    fleet = build_fleet(nodes, {**variables, **at_target})
+    goals = {move.name: move.source if move.phase in BACK else move.target for move in moves}
+    placed = {name: {**variables[name], "appliance_node": goal} for name, goal in goals.items()}
+    fleet = build_fleet(nodes, {**variables, **placed})
     items = {item["name"]: item for own in fleet.values() for item in own}
     answer = []
     for move in moves:
@@ -97,5 +102,6 @@ def with_items(
             for kind in ("base", "app")
         }
         prepares = move.phase in BEFORE_START
-        answer.append({**move.to_data(), "item": {**item, **layers}, "prepares": prepares})
+        is_lost = bool(found.silence(move.target))
+        answer.append({**move.to_data(), "item": {**item, **layers}, "prepares": prepares, "is_lost": is_lost})
     return answer

@@ -26,6 +26,8 @@ from ansible_collections.strata.fleet.plugins.module_utils.model import Step
 
 ADDRESS = "core.https_address"
 LISTENER = "migration-listener.json"
+# Seconds to wait for another run on the node, such as a backup. An offer is good for 10 s: nothing comes of it later.
+PATIENCE = 8
 
 Args = t.Mapping[str, t.Any]
 Facts = dict[str, t.Any]

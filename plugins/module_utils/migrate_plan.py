@@ -265,15 +265,26 @@ def plan_tidy(side: Side) -> list[Step]:
 
 
 def plan_give_up(side: Side, reason: str) -> list[Step]:
-    """Return what makes it unable to start here, so that it can be given back to where it came from."""
-    if side.role != TAKEN:
+    """Return what makes it unable to start here, so that it can be given back to where it came from.
+
+    One that was not taken over yet is marked, too: another run, which the controller forgot, may be about to.
+    Raises BadInput where it is an appliance of this node: what was begun elsewhere has ended here since.
+    """
+    if side.body is None or side.role == GIVEN_UP:
         return []
+    if side.role not in (IN, TAKEN):
+        is_now = f"{side.role} on" if side.role else "an appliance of"
+        raise BadInput(
+            f"Appliance {side.name} is {is_now} this node, so nothing is given back to {side.node}. Nothing was "
+            f"changed: run playbooks/migrate.yml -e migrate={side.name} again, which looks anew."
+        )
     mark = t.cast("Mark", side.mark)
     layers = dict.fromkeys(mark.devices)
-    given_up = Mark(**{**vars(mark), "role": GIVEN_UP, "reason": reason})
+    is_taken = side.role == TAKEN
+    given_up = Mark(**{**vars(mark), "role": GIVEN_UP, "reason": reason, "untouched": not is_taken})
     sentence = f"give {side.name} up: from here on it cannot start here"
     off = {migration.AUTOSTART: "false"}
-    return [_halt(side.name), _set(side.name, sentence, given_up, off, layers)]
+    return [*([_halt(side.name)] if is_taken else []), _set(side.name, sentence, given_up, off, layers)]
 
 
 def plan_clean(side: Side, now: str) -> list[Step]:
@@ -281,9 +292,10 @@ def plan_clean(side: Side, now: str) -> list[Step]:
     if side.body is None:
         return []
     _expect(side, IN, GIVEN_UP)
+    is_untouched = side.role == IN or t.cast("Mark", side.mark).untouched
     planned = []
     for volume, own in side.snapshots.items():
-        if side.role == IN:
+        if is_untouched:
             planned.append(_delete_volume(side.name, volume))
             continue
         planned += [_delete_snapshot(side.name, volume, each) for each in own if migration.is_own_snapshot(each)]

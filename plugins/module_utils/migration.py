@@ -32,7 +32,8 @@ class Mark:
     """Which part an instance has in a migration to or from ``node``, since ``when`` (UTC).
 
     ``devices`` and ``config`` are what it gets to run, and lacks while it may not. ``was_running`` says whether the
-    appliance is to run afterwards. ``reason`` is why it was given up.
+    appliance is to run afterwards. ``reason`` is why it was given up, and ``untouched`` says that nothing ran on its
+    state here before.
     """
 
     role: str
@@ -42,6 +43,7 @@ class Mark:
     config: t.Mapping[str, str] = dataclasses.field(default_factory=dict)
     was_running: bool = True
     reason: str = ""
+    untouched: bool = False
 
     def encode(self) -> str:
         """Return it as the value of the key."""

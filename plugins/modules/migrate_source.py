@@ -160,8 +160,9 @@ def work(params: dict[str, t.Any], check_mode: bool) -> runner.Result:
         raise BadInput(f"Phase {params['phase']} needs the name of an appliance, and the node that it goes to (to)")
     planned = plan_now(params, node)
     facts: dict[str, t.Any] = {}
-    if planned and not check_mode:
-        with locked(str(store)):
+    # Nothing to give back is no answer while another run may be about to change that.
+    if (planned or params["phase"] == "give_back") and not check_mode:
+        with locked(str(store), migrate.PATIENCE):
             # Again: another run may have ended in between.
             planned = plan_now(params, node)
             if params["phase"] in OFFERS:
@@ -209,7 +210,7 @@ def close(node: apply.Node, check_mode: bool) -> runner.Result:
     """Have the engine listen no more."""
     address = migrate.find_listener(node.store)
     if address and not check_mode:
-        with locked(str(node.store)):
+        with locked(str(node.store), migrate.PATIENCE):
             migrate.stop_listening(node)
     steps = [f"have the engine listen no more at {address}"] if address else []
     return runner.Result(bool(steps), steps, {"listens": address}, {"listens": ""}, {"began": clock.now()})

@@ -71,6 +71,10 @@ class Found:
         """Return what a node says of itself."""
         return t.cast("Facts", self.answers[name]["node"])
 
+    def silence(self, node: str) -> str:
+        """Return why it is not known what a node has, '' where it is."""
+        return self.silent.get(node, "" if node in self.answers else "it is no part of this run")
+
     def appliances(self, node: str) -> dict[str, Facts]:
         """Return the appliances that a node has, by name; what is only kept there is none."""
         listed = self.answers[node].get("appliances", [])
@@ -127,11 +131,14 @@ def find_move(name: str, target: str, found: Found, *, give_back: bool = False) 
     source = next((node for node in sources if node != target), "")
     if not source and not incoming:
         return None
-    if target in found.silent:
+    if found.silence(target):
         return _without_target(name, source, target, found, give_back=give_back)
     there = places.get(target)
     key = (role_of(places[source]) if source else "", role_of(there) if there else "")
     if key not in PHASES:
+        origin = str(there["migration"]["node"]) if there and there["migration"] else ""
+        if origin and found.silence(origin):  # it may have what is missing
+            _refuse_without_source(name, origin, target, found)
         raise BadInput(
             f"Appliance {name} is {_tell(key[0])} on {source or 'no other node'} and {_tell(key[1])} on {target}, "
             "which no migration leaves behind: find out which of them has the newest state before anything is done."
@@ -141,8 +148,9 @@ def find_move(name: str, target: str, found: Found, *, give_back: bool = False) 
     source = source or str(facts["migration"]["node"])
     if asked == source:  # it is to stay where it was
         phase = {COPY: CLEAN, SWITCH: GIVE_BACK}.get(phase, phase)
-    elif give_back and phase in (SWITCH, START):
+    if give_back and phase in (SWITCH, START):
         phase = GIVE_BACK
+        _refuse_without_source(name, source, target, found)
     move = Move(name, source, target, phase, facts)
     _refuse_unfit(move, found)
     return move
@@ -164,6 +172,16 @@ def _refuse_unclear(name: str, places: t.Mapping[str, Facts], found: Found) -> N
         raise BadInput(f"Appliance {name}: key {migration.KEY} of its instance on {damaged[0]} cannot be read.")
 
 
+def _refuse_without_source(name: str, source: str, target: str, found: Found) -> None:
+    """Raise BadInput where an appliance is to be given back, and the node that has to take it back is not there."""
+    if source in found.where(name):
+        return
+    raise BadInput(
+        f"Appliance {name} cannot be given back to {source}: {found.silence(source) or 'it has no state of it'}. What is "
+        f"on {target} stays as it is. Bring {source} back and run again."
+    )
+
+
 def _without_target(name: str, source: str, target: str, found: Found, *, give_back: bool) -> Move:
     """Return the way back where the node that it went to is lost. Raises BadInput where nobody said so."""
     facts = found.appliances(source).get(name) if source else None
@@ -176,7 +194,7 @@ def _without_target(name: str, source: str, target: str, found: Found, *, give_b
         if is_handed
         else ""
     )
-    raise BadInput(f"Appliance {name}: node {target} did not answer: {found.silent[target]}.{hint}")
+    raise BadInput(f"Appliance {name}: node {target} did not answer: {found.silence(target)}.{hint}")
 
 
 def _refuse_unfit(move: Move, found: Found) -> None:

@@ -14,6 +14,7 @@ import pytest
 import yaml
 from ansible_collections.strata.fleet.tests.integration.fleet import site_app
 from ansible_collections.strata.fleet.tests.integration.fleet.fleet import (
+    STORE,
     Fleet,
     assert_whole,
     has_changed,
@@ -227,6 +228,33 @@ def test_controller_killed(site: Site, name: str) -> None:
     assert site.rows(second) >= set(client.committed)
     site.is_at(second)
     assert site.state(first) == ""
+
+
+@pytest.mark.parametrize("to", [1, 0])
+def test_a_module_that_outlived_its_controller_is_not_overtaken(site: Site, to: int) -> None:
+    first, second = site.nodes
+    arguments = ["-e", f"migrate={site.name}", "-e", f"migrate_to={second.name}"]
+    with Client(site.nodes) as client:
+        reached = once(*moment(site, "handed over"))
+        process = site.fleet.start_on("migrate", site.nodes, *arguments)
+        site.fleet.controller.kill_once(process, reached)
+        for node in site.nodes:
+            wait_unlocked(node)
+        second.run(f"systemd-run --unit=outlived flock {STORE}/lock sleep 600")
+        try:
+            wait_until(lambda: second.run(f"flock --nonblock {STORE}/lock true", check=False).returncode != 0)
+            ran = site.migrate(site.nodes[to].name)
+            assert ran.returncode != 0, ran.output
+            assert "lock is held" in " ".join(ran.output.split()), ran.output
+            assert site.holders() == []
+            assert first.run(moment(site, "handed over")[1], check=False).returncode == 0
+        finally:
+            second.run("systemctl stop outlived")
+        ran = site.migrate(site.nodes[to].name)
+        assert ran.returncode == 0, ran.output
+        wait_until(lambda: site.rows(site.nodes[to]) >= {client.committed[-1]})
+    assert site.rows(site.nodes[to]) >= set(client.committed)
+    site.is_at(site.nodes[to])
 
 
 def test_it_can_be_told_to_stay_where_it_was(site: Site) -> None:

@@ -98,6 +98,31 @@ def test_what_is_not_wanted_there_is_given_back() -> None:
     assert phase(node1=node(OUT), node2=node(TAKEN), give_back=True) == ("node1", "node2", "give_back")
 
 
+def test_a_node_that_is_no_part_of_the_run_may_run_it_as_well() -> None:
+    nodes = Found({"node1": node(OUT)})
+    for to in ("node1", "node2"):
+        with pytest.raises(BadInput, match="it is no part of this run. It was handed over, and may run there"):
+            plan_moves(Order({"web1": to}), nodes)
+        moves, _sentences = plan_moves(Order({"web1": to}, give_back=True), nodes)
+        assert moves[0].phase == "give_back"
+
+
+def test_the_only_copy_is_not_given_back_to_a_node_that_is_away() -> None:
+    for away in ({"node1": AWAY}, {}):
+        answers = {**away, "node2": node(TAKEN)}
+        with pytest.raises(BadInput, match="cannot be given back to node1"):
+            plan_moves(Order({"web1": "node2"}, give_back=True), Found(answers))
+        assert plan_moves(Order({"web1": "node2"}), Found(answers))[0][0].phase == "start"
+    assert "cannot be given back to node1: it has no state of it" in refused(node2=node(TAKEN), give_back=True)
+    for state in (IN, GIVEN_UP):
+        assert "cannot be given back to node1: no route" in refused(node1=AWAY, node2=node(state))
+
+
+def test_what_is_asked_to_be_given_back_is_by_an_inventory_that_never_changed() -> None:
+    nodes: t.Any = {"node1": node(OUT), "node2": node(TAKEN)}
+    assert phase(to="node1", give_back=True, **nodes) == ("node1", "node2", "give_back")
+
+
 def test_one_that_is_nowhere_may_be_on_a_silent_node() -> None:
     assert "node1 did not answer" in refused(node1=AWAY)
     assert "deploy it first" in refused()

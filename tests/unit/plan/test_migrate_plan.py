@@ -38,7 +38,7 @@ def build_body(data: dict[str, t.Any]) -> dict[str, t.Any]:
     if role := data.get("role"):
         layers = {name: keys for name, keys in devices.items() if instance.is_layer(name)}
         node = "node1" if role in ("in", "taken", "given_up") else "node2"
-        mark = Mark(role, node, NOW, layers, {migration.AUTOSTART: "true"})
+        mark = Mark(role, node, NOW, layers, {migration.AUTOSTART: "true"}, untouched=data.get("untouched", False))
         config |= {migration.KEY: mark.encode()}
         if role != "taken":
             config |= {migration.AUTOSTART: "false"}
@@ -130,6 +130,10 @@ def test_at_every_moment_at_most_one_side_can_start() -> None:
     given_up = changed(target, migrate_plan.plan_give_up(Side("web1", "node1", target, snapshots), "ill"))
     back = changed(source, migrate_plan.plan_give_back(Side("web1", "node2", source, snapshots), {}))
     assert (can_start(given_up), can_start(back)) == (False, True)
+    prepared = changed(target, migrate_plan.plan_prepare(Side("web1", "node1", None, {}), item, PLACE, ARRIVAL))
+    waiting = changed(prepared, migrate_plan.plan_give_up(Side("web1", "node1", prepared, snapshots), "no lock"))
+    with pytest.raises(BadInput, match="is given_up on this node"):
+        migrate_plan.plan_take_over(Side("web1", "node1", waiting, snapshots), OFFER)
     assert back == {**build_body({}), "status": "Running"}
     committed = changed(target, migrate_plan.plan_commit(Side("web1", "node1", target, snapshots), {}))
     own = instance.instance_config(item) | {"volatile.eth0.hwaddr": "00:16:3e:00:00:01", instance.PREVIOUS: "{}"}
