@@ -42,7 +42,15 @@ def read_side(node: Node, name: str, other: str, *, runs: bool) -> Side:
     own = volumes_of(body) if body else [each for each in present if each.startswith(f"{name}.")]
     snapshots = have.read_snapshots(node.engine, node.pool, [each for each in own if each in present])
     others = [each for each in bodies if each["name"] != name]
-    return Side(name, other, body, snapshots, others, node.engine.pool_driver(node.pool), runs)
+    driver, underway = node.engine.pool_driver(node.pool), find_underway(marks.read(node.store, name))
+    return Side(name, other, body, snapshots, others, driver, runs, underway)
+
+
+def find_underway(known: marks.Marks) -> str:
+    """Return what an appliance's marks tell of a change that has not ended, '' for none."""
+    if known.get("swap"):
+        return "a patch or rollback of it has not ended"
+    return "a restore of it has not ended" if known.get("restore") else ""
 
 
 def build_check(body: Body, manifest: Manifest, wanted: t.Mapping[str, t.Any]) -> Data:

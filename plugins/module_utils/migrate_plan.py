@@ -12,6 +12,7 @@ import typing as t
 
 from ansible_collections.strata.fleet.plugins.module_utils import instance, migration, steps
 from ansible_collections.strata.fleet.plugins.module_utils.errors import BadInput
+from ansible_collections.strata.fleet.plugins.module_utils.lockdown import quarantine
 from ansible_collections.strata.fleet.plugins.module_utils.migration import (
     ARRIVED,
     GIVEN_UP,
@@ -34,7 +35,8 @@ class Side(t.NamedTuple):
     """One appliance on one node: its instance as the engine has it, and the snapshots of its volumes by their names.
 
     ``node`` is the name of the other node, ``others`` are this node's other instances. ``runs`` says whether the
-    inventory wants it to run: one that a run which was cut off had stopped is not left so.
+    inventory wants it to run: one that a run which was cut off had stopped is not left so. ``underway`` is what of
+    another kind has not ended here, such as a patch, '' for nothing.
     """
 
     name: str
@@ -44,6 +46,7 @@ class Side(t.NamedTuple):
     others: t.Sequence[Body] = ()
     driver: str = "btrfs"
     runs: bool = True
+    underway: str = ""
 
     @property
     def mark(self) -> Mark | None:
@@ -57,8 +60,8 @@ class Side(t.NamedTuple):
 
     @property
     def is_running(self) -> bool:
-        """Whether the instance runs."""
-        return bool(self.body and self.body["status"] == "Running")
+        """Whether the instance runs: one that is held, or on its way up or down, does."""
+        return bool(self.body and self.body["status"] != "Stopped")
 
 
 def volumes_of(body: Body) -> list[str]:
@@ -83,9 +86,21 @@ def plan_round(side: Side, number: int) -> list[Step]:
     return [*old, *(_snapshot(side.name, volume, snapshot) for volume in kept), _offer(side)]
 
 
-def plan_hand_over(side: Side, now: str) -> list[Step]:
-    """Return what stops the appliance and makes its instance unable to start, before the last difference is fetched."""
+def plan_hand_over(side: Side, now: str, expected: t.Mapping[str, str]) -> list[Step]:
+    """Return what stops the appliance and makes its instance unable to start, before the last difference is fetched.
+
+    ``expected`` are the commits of ``base`` and ``app`` for which the other node was made ready.
+    """
     _expect(side, "", OUT)
+    _refuse_cut(side)
+    composition = instance.composition_of(t.cast("Body", side.body)["config"])
+    runs = {"base": composition.base.commit, "app": composition.app.commit} if composition else {}
+    if side.underway or runs != expected:
+        why = side.underway or "it runs other versions than those that the other node was made ready for"
+        raise BadInput(
+            f"Appliance {side.name} was changed meanwhile: {why}. It was not stopped. When nobody changes it any more, "
+            f"run playbooks/migrate.yml -e migrate={side.name} again."
+        )
     offer = [Step(side.name, "list_volumes", f"list the state of {side.name}", {"volumes": _own(side)}), _offer(side)]
     if side.role == OUT:
         return [*([_halt(side.name)] if side.is_running else []), *offer]
@@ -98,16 +113,24 @@ def plan_hand_over(side: Side, now: str) -> list[Step]:
     return [*([steps.stop(side.name)] if side.is_running else []), hand_over, *offer]
 
 
-def plan_give_back(side: Side, check: Args) -> list[Step]:
-    """Return what has the appliance run where it was; ``check`` is how it is seen to be healthy."""
+def plan_give_back(side: Side, check: Args, *, restart: bool = False) -> list[Step]:
+    """Return what has the appliance run where it was; ``check`` is how it is seen to be healthy.
+
+    ``restart`` is for one that may be on its way down: it was told to stop, and had not in time.
+    """
     if side.body and not side.role:
-        starts = side.runs and not side.is_running
-        return [*(_start(side.name, check) if starts else []), *_forget_rounds(side)]
+        starts = side.runs and not side.underway and not quarantine.read(side.body["config"])
+        halt = [_halt(side.name)] if restart and side.is_running else []
+        start, wait = _start(side.name, check)
+        run = [*halt, *([start] if halt or not side.is_running else []), wait]
+        return [*(run if starts else []), *_forget_rounds(side)]
     if side.role != OUT:
         return []
     mark = t.cast("Mark", side.mark)
-    give = _set(side.name, f"give {side.name} back what it runs on", None, mark.config, mark.devices)
-    return [give, *(_start(side.name, check) if mark.was_running else []), *_forget_rounds(side)]
+    # Whoever cut it off says whether it is to run.
+    is_cut = bool(quarantine.read(t.cast("Body", side.body)["config"]))
+    give = _set(side.name, f"give {side.name} back what it runs on", None, {} if is_cut else mark.config, mark.devices)
+    return [give, *(_start(side.name, check) if mark.was_running and not is_cut else []), *_forget_rounds(side)]
 
 
 def plan_finish(side: Side, *, keep: bool, digests: t.Mapping[str, str]) -> list[Step]:
@@ -179,7 +202,8 @@ def find_problems(side: Side, item: Appliance, arrival: Args) -> list[str]:
         mark = side.mark
         said = migration.refusal(item.name, mark) if mark else f"Appliance {item.name} is on this node already."
         return [said]
-    problems = []
+    cut = quarantine.read(side.body["config"]) if side.body else None
+    problems = [quarantine.refusal(item.name, cut)] if cut else []
     left = sorted(set(arrival["volumes"]) & set(side.snapshots)) if not side.body else []
     if left:
         problems.append(
@@ -230,6 +254,7 @@ def plan_fetch(side: Side, volumes: t.Mapping[str, Args], *, last: bool) -> list
 
 def plan_take_over(side: Side, volumes: t.Mapping[str, Args]) -> list[Step]:
     """Return what fetches the last difference and makes the instance the one that can start."""
+    _refuse_cut(side)
     if side.role == TAKEN:
         return []
     old = [_delete_snapshot(side.name, name, ARRIVED) for name, own in side.snapshots.items() if ARRIVED in own]
@@ -316,6 +341,13 @@ def _expect(side: Side, *roles: str) -> None:
             f"Appliance {side.name} is {is_now} on this node, and this phase begins with {wanted}. Nothing was "
             f"changed: run playbooks/migrate.yml -e migrate={side.name} again, which looks anew."
         )
+
+
+def _refuse_cut(side: Side) -> None:
+    """Raise BadInput where somebody cut the appliance off: it would be back on a network elsewhere."""
+    cut = quarantine.read(side.body["config"]) if side.body else None
+    if cut:
+        raise BadInput(quarantine.refusal(side.name, cut))
 
 
 def _own(side: Side) -> list[str]:

@@ -31,6 +31,7 @@ PHASES: t.Mapping[tuple[str, str], str] = {
     ("here", GIVEN_UP): CLEAN,
 }
 HERE = "here"
+STATES = ("running", "stopped")
 
 Data = dict[str, t.Any]
 Facts = t.Mapping[str, t.Any]
@@ -177,8 +178,8 @@ def _refuse_without_source(name: str, source: str, target: str, found: Found) ->
     if source in found.where(name):
         return
     raise BadInput(
-        f"Appliance {name} cannot be given back to {source}: {found.silence(source) or 'it has no state of it'}. What is "
-        f"on {target} stays as it is. Bring {source} back and run again."
+        f"Appliance {name} cannot be given back to {source}: {found.silence(source) or 'it has no state of it'}. "
+        f"What is on {target} stays as it is. Bring {source} back and run again."
     )
 
 
@@ -206,6 +207,9 @@ def _refuse_unfit(move: Move, found: Found) -> None:
                 f"Appliance {name}: the engine of {node} is a member of a cluster, and Strata migrates between engines "
                 "of their own: no command moved its custom volumes along. Nothing was changed."
             )
+    if phase in (COPY, SWITCH, START):
+        for own in found.where(name).values():
+            _refuse_underway(name, own)
     if phase != COPY:
         return
     if facts["type"] != "container":
@@ -215,7 +219,6 @@ def _refuse_unfit(move: Move, found: Found) -> None:
         )
     if facts["base"] is None:
         raise BadInput(f"Appliance {name}: Strata did not make the instance of that name on {source}.")
-    _refuse_underway(name, facts)
     if found.node(source)["architecture"] != found.node(target)["architecture"]:
         kinds = " and ".join(f"{node} is {found.node(node)['architecture']}" for node in (source, target))
         raise BadInput(f"Appliance {name}: what it runs does not run on {target}: {kinds}.")
@@ -232,6 +235,13 @@ def _refuse_underway(name: str, facts: Facts) -> None:
         raise BadInput(f"Appliance {name}: a patch or rollback of it was cut off. Run playbooks/patch.yml first.")
     if facts["restore"]:
         raise BadInput(explain_cut_restore(name, facts["restore"]))
+    if facts["state"] == "frozen":
+        raise BadInput(f"Appliance {name} is held: a backup of it was cut off. Run playbooks/backup.yml first.")
+    if facts["state"] not in STATES:
+        raise BadInput(
+            f"Appliance {name} is neither running nor stopped, the engine says {facts['state']!r}: see what it does, "
+            "and run again when that is over."
+        )
 
 
 def find_shortages(moves: t.Sequence[Move], found: Found) -> list[str]:

@@ -101,7 +101,7 @@ def test_what_is_not_wanted_there_is_given_back() -> None:
 def test_a_node_that_is_no_part_of_the_run_may_run_it_as_well() -> None:
     nodes = Found({"node1": node(OUT)})
     for to in ("node1", "node2"):
-        with pytest.raises(BadInput, match="it is no part of this run. It was handed over, and may run there"):
+        with pytest.raises(BadInput, match=r"it is no part of this run\. It was handed over, and may run there"):
             plan_moves(Order({"web1": to}), nodes)
         moves, _sentences = plan_moves(Order({"web1": to}, give_back=True), nodes)
         assert moves[0].phase == "give_back"
@@ -133,6 +133,8 @@ def test_one_that_is_nowhere_may_be_on_a_silent_node() -> None:
     [
         ({"quarantine": "quarantined since then"}, "Release it first"),
         ({"swap": True}, "playbooks/patch.yml first"),
+        ({"state": "frozen"}, "playbooks/backup.yml first"),
+        ({"state": "error"}, "the engine says 'error'"),
         ({"restore": {"snapshot": "0123456789abcdef"}}, "a restore of backup 01234567 was cut off"),
         ({"type": "virtual-machine"}, "live migration of virtual machines"),
         ({"base": None}, "Strata did not make"),
@@ -142,6 +144,16 @@ def test_one_that_is_nowhere_may_be_on_a_silent_node() -> None:
 )
 def test_one_that_cannot_go_is_refused_with_the_reason(changes: dict[str, t.Any], words: str) -> None:
     assert words in refused(node1=node(facts(**changes)))
+
+
+@pytest.mark.parametrize(("source", "target"), [(OUT, IN), (OUT, TAKEN)])
+@pytest.mark.parametrize("side", ["source", "target"])
+def test_quarantine_outlasts_a_run_that_was_cut_off(source: t.Any, target: t.Any, side: str) -> None:
+    cut = {"quarantine": "quarantined since then"}
+    source, target = {**source, **(cut if side == "source" else {})}, {**target, **(cut if side == "target" else {})}
+    nodes: t.Any = {"node1": node(source), "node2": node(target)}
+    assert "Release it first" in refused(**nodes)
+    assert phase(give_back=True, **nodes) == ("node1", "node2", "give_back")
 
 
 @pytest.mark.parametrize(

@@ -23,6 +23,8 @@ from .test_plan import PLACE, build_appliance
 NOW = "20261130T160000Z"
 CASES = sorted((Path(__file__).parent / "migrations").glob("*.yml"))
 OFFER = {"web1.var": {"listing": {"digest": "d"}}}
+COMPOSITION = build_appliance({}).composition
+EXPECTED = {"base": COMPOSITION.base.commit, "app": COMPOSITION.app.commit}
 ARRIVAL: dict[str, t.Any] = {
     "volumes": ["web1.var"],
     "hardware": {"eth0": "00:16:3e:00:00:01"},
@@ -58,6 +60,7 @@ def build_side(case: dict[str, t.Any]) -> Side:
         others,
         case.get("driver", "btrfs"),
         case.get("runs", True),
+        case.get("underway", ""),
     )
 
 
@@ -66,8 +69,8 @@ def plan(case: dict[str, t.Any]) -> list[Step]:
     item = build_appliance(case.get("want", {}))
     phases: dict[str, t.Callable[[], list[Step]]] = {
         "round": lambda: migrate_plan.plan_round(side, case.get("number", 1)),
-        "hand_over": lambda: migrate_plan.plan_hand_over(side, NOW),
-        "give_back": lambda: migrate_plan.plan_give_back(side, check),
+        "hand_over": lambda: migrate_plan.plan_hand_over(side, NOW, case.get("expect", EXPECTED)),
+        "give_back": lambda: migrate_plan.plan_give_back(side, check, restart=case.get("restart", False)),
         "finish": lambda: migrate_plan.plan_finish(side, keep=case.get("keep", False), digests={}),
         "prepare": lambda: migrate_plan.plan_prepare(side, item, PLACE, ARRIVAL),
         "fetch": lambda: migrate_plan.plan_fetch(side, OFFER, last=False),
@@ -122,7 +125,7 @@ def test_at_every_moment_at_most_one_side_can_start() -> None:
     snapshots: dict[str, list[str]] = {"web1.var": []}
     target = changed(target, migrate_plan.plan_prepare(Side("web1", "node1", None, {}), item, PLACE, ARRIVAL))
     seen.append((can_start(source), can_start(target)))
-    source = changed(source, migrate_plan.plan_hand_over(Side("web1", "node2", source, snapshots), NOW))
+    source = changed(source, migrate_plan.plan_hand_over(Side("web1", "node2", source, snapshots), NOW, EXPECTED))
     seen.append((can_start(source), can_start(target)))
     target = changed(target, migrate_plan.plan_take_over(Side("web1", "node1", target, snapshots), OFFER))
     seen.append((can_start(source), can_start(target)))
