@@ -9,6 +9,7 @@ import typing as t
 
 from ansible.plugins.action import ActionBase
 from ansible_collections.strata.fleet.plugins.module_utils.errors import BadInput
+from ansible_collections.strata.fleet.plugins.module_utils.migrate_plan import COPIES
 from ansible_collections.strata.fleet.plugins.plugin_utils import evacuation, migration
 from ansible_collections.strata.fleet.plugins.plugin_utils.fleet import build_fleet, find_node
 from ansible_collections.strata.fleet.plugins.plugin_utils.inventory import Inventory, failures
@@ -103,5 +104,8 @@ def with_items(
         }
         prepares = move.phase in BEFORE_START
         is_lost = bool(found.silence(move.target))
-        answer.append({**move.to_data(), "item": {**item, **layers}, "prepares": prepares, "is_lost": is_lost})
+        # There is no difference to fetch where every round copies all of it; 0 are as many as the role does.
+        rounds = 1 if move.phase == migration.COPY and found.node(move.source)["driver"] == COPIES else 0
+        own = {"item": {**item, **layers}, "prepares": prepares, "is_lost": is_lost, "rounds": rounds}
+        answer.append({**move.to_data(), **own})
     return answer

@@ -6,9 +6,11 @@
 from __future__ import annotations
 
 import contextlib
+import ipaddress
 import json
 import time
 import typing as t
+import urllib.parse
 from pathlib import Path
 
 from ansible_collections.strata.fleet.plugins.module_utils import (
@@ -20,11 +22,17 @@ from ansible_collections.strata.fleet.plugins.module_utils import (
     volume_files,
 )
 from ansible_collections.strata.fleet.plugins.module_utils.apply import COPY_TIMEOUT, Node
-from ansible_collections.strata.fleet.plugins.module_utils.errors import ContentError, EngineError, StrataError
+from ansible_collections.strata.fleet.plugins.module_utils.errors import (
+    BadInput,
+    ContentError,
+    EngineError,
+    StrataError,
+)
 from ansible_collections.strata.fleet.plugins.module_utils.migration import ARRIVED
 from ansible_collections.strata.fleet.plugins.module_utils.model import Step
 
 ADDRESS = "core.https_address"
+DEFAULT_PORT = 8443  # of the engine, where its address names none
 LISTENER = "migration-listener.json"
 # Seconds to wait for another run on the node, such as a backup. An offer is good for 10 s: nothing comes of it later.
 PATIENCE = 8
@@ -67,14 +75,49 @@ def _carry_out(node: Node, step: Step) -> Facts:
 
 
 def listen(node: Node, address: str) -> str:
-    """Have the engine answer other nodes, and return where. What it listens at already stays as it is."""
+    """Have the engine answer other nodes, and return where. What it listens at already stays as it is.
+
+    Raises BadInput where no other node can reach that.
+    """
     present = str(node.engine.server()["config"].get(ADDRESS, ""))
     if present:
-        return present
+        return reach(present, address)
     # First: whoever finds the note knows that the engine was not to listen.
     marks.write_durably(node.store / LISTENER, json.dumps({"address": address}))
     node.engine.update("", {"config": {ADDRESS: address}})
     return address
+
+
+def reach(present: str, address: str) -> str:
+    """Return where others reach an engine that listens at ``present``: at the host of ``address``, on its own port.
+
+    What it listens at may be any address (':8443', '[::]:8443'), and the port may be left out.
+    """
+    host, port = _split(present)
+    if host == "localhost" or _is_loopback(host):
+        raise BadInput(
+            f"The engine listens at {present} (core.https_address), where no other node reaches it. Have it listen at "
+            f"{address} as well as there, such as at :{port}, or nowhere, and run again. Nothing was changed."
+        )
+    own, _port = address.rpartition(":")[::2]
+    return f"{own}:{port}"
+
+
+def _split(listens: str) -> tuple[str, str]:
+    """Return host and port of an address as the engine has it."""
+    parsed = urllib.parse.urlsplit(f"//{listens if not _is_bare(listens) else f'[{listens}]'}")
+    return parsed.hostname or "", str(parsed.port or DEFAULT_PORT)
+
+
+def _is_bare(listens: str) -> bool:
+    return listens.count(":") > 1 and not listens.startswith("[")
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 def stop_listening(node: Node) -> bool:

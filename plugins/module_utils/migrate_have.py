@@ -22,7 +22,7 @@ from ansible_collections.strata.fleet.plugins.module_utils import (
 )
 from ansible_collections.strata.fleet.plugins.module_utils.apply import Node
 from ansible_collections.strata.fleet.plugins.module_utils.lockdown import quarantine
-from ansible_collections.strata.fleet.plugins.module_utils.migrate_plan import Body, Side, volumes_of
+from ansible_collections.strata.fleet.plugins.module_utils.migrate_plan import COPIES, Body, Side, volumes_of
 from ansible_collections.strata.fleet.plugins.module_utils.steps import identity
 
 MEMORY = Path("/proc/meminfo")
@@ -87,10 +87,14 @@ def read_appliances(node: Node, names: t.Collection[str]) -> list[Data]:
     bodies = [body for body in node.engine.instances(with_state=True) if not names or body["name"] in names]
     memory = status.measure_memory(body["state"]["pid"] for body in bodies if body.get("state"))
     present = node.engine.volume_names(node.pool)
-    return [_describe(node, body, memory, present) for body in sorted(bodies, key=lambda body: str(body["name"]))]
+    driver = node.engine.pool_driver(node.pool)
+    return [
+        _describe(node, body, memory, driver, [volume for volume in volumes_of(body) if volume in present])
+        for body in sorted(bodies, key=lambda body: str(body["name"]))
+    ]
 
 
-def _describe(node: Node, body: Body, memory: t.Mapping[int, int], present: t.Collection[str]) -> Data:
+def _describe(node: Node, body: Body, memory: t.Mapping[int, int], driver: str, own: t.Sequence[str]) -> Data:
     name, config = body["name"], body["config"]
     composition = instance.composition_of(config)
     mark, cut = migration.read(config), quarantine.read(config)
@@ -107,7 +111,8 @@ def _describe(node: Node, body: Body, memory: t.Mapping[int, int], present: t.Co
         "quarantine": str(cut) if cut else "",
         "swap": bool(known.get("swap")),
         "restore": known.get("restore"),
-        "volumes": {volume: _measure(node, volume) for volume in volumes_of(body) if volume in present},
+        "volumes": {volume: _measure(node, volume) for volume in own},
+        "snapshots": {volume: _measure_snapshots(node, volume) for volume in own if driver == COPIES},
         "memory": int(limit) if limit.isdigit() and int(limit) else memory.get(pid, 0),
         "hardware": {device: mac for device in body["devices"] if (mac := config.get(f"volatile.{device}.hwaddr"))},
         "previous": config.get(instance.PREVIOUS, ""),
@@ -118,9 +123,13 @@ def _describe(node: Node, body: Body, memory: t.Mapping[int, int], present: t.Co
     }
 
 
-def _measure(node: Node, volume: str) -> int:
-    root = volume_files.Place(node.pool, node.engine.project, volume).find()
+def _measure(node: Node, volume: str, snapshot: str = "") -> int:
+    root = volume_files.Place(node.pool, node.engine.project, volume, snapshot).find()
     return volume_files.measure(root) if root else 0
+
+
+def _measure_snapshots(node: Node, volume: str) -> int:
+    return sum(_measure(node, volume, each) for each in node.engine.snapshot_names(node.pool, volume))
 
 
 def _available_memory() -> int:

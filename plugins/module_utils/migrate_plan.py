@@ -77,7 +77,7 @@ def volumes_of(body: Body) -> list[str]:
 def plan_round(side: Side, number: int) -> list[Step]:
     """Return what makes a difference that the other node can fetch while the appliance runs."""
     _expect(side, "", OUT)
-    if side.role == OUT or not number:
+    if side.role == OUT or not number or side.driver == COPIES:
         return [_offer(side)]
     snapshot = f"{migration.SNAPSHOT_PREFIX}{number}"
     # Of an earlier migration, here: what it has is not what will arrive now.
@@ -208,8 +208,8 @@ def find_problems(side: Side, item: Appliance, arrival: Args) -> list[str]:
     if left:
         problems.append(
             f"Appliance {item.name}: this node has state of an earlier one of that name ({', '.join(left)}). See that "
-            f"nobody needs it, then delete it: playbooks/remove.yml -e remove={item.name} -e remove_state={item.name}, "
-            "limited to this node."
+            f"nobody needs it, then delete it: playbooks/remove.yml --limit NODE -e remove={item.name} "
+            f"-e remove_state={item.name}, with this node's name for NODE."
         )
     for card in item.nics:
         users = [
@@ -324,7 +324,8 @@ def plan_clean(side: Side, now: str) -> list[Step]:
             planned.append(_delete_volume(side.name, volume))
             continue
         planned += [_delete_snapshot(side.name, volume, each) for each in own if migration.is_own_snapshot(each)]
-        args = {"volume": volume, "to": f"{volume}-given-up-{now}"}
+        # Like what a restore moves aside: no removal of the appliance takes it along, it is released by its name.
+        args = {"volume": volume, "to": instance.aside_name(volume, now)}
         planned.append(Step(side.name, "rename_volume", f"keep what {side.name} wrote here as {args['to']}", args))
     return [*planned, Step(side.name, "delete_instance", f"remove {side.name}, which stays on {side.node}", {})]
 

@@ -71,8 +71,8 @@ def refusal(name: str, mark: Mark) -> str:
     if mark.role == KEPT:
         return (
             f"Appliance {name} was migrated to {mark.node} at {mark.when}, and what is here is kept, stopped: set its "
-            f"appliance_node to {mark.node}. To let go of what is here: playbooks/remove.yml -e remove={name} -e "
-            f"remove_state={name}, limited to this node."
+            f"appliance_node to {mark.node}. To let go of what is here: playbooks/remove.yml --limit NODE "
+            f"-e remove={name} -e remove_state={name}, with this node's name for NODE."
         )
     if mark.role == DAMAGED:
         return f"Appliance {name}: key {KEY} of its instance cannot be read. Find out which node has its newest state."

@@ -91,6 +91,11 @@ def role_of(facts: Facts) -> str:
     return str(facts["migration"]["role"]) if facts["migration"] else HERE
 
 
+def size_of(facts: Facts) -> int:
+    """Return the bytes of disk that an appliance's state takes, wherever it is."""
+    return sum(facts["volumes"].values()) + sum(facts["snapshots"].values())
+
+
 def plan_moves(order: Order, found: Found) -> tuple[list[Move], list[str]]:
     """Return the moves, and a sentence for each appliance that is asked for.
 
@@ -251,7 +256,7 @@ def find_shortages(moves: t.Sequence[Move], found: Found) -> list[str]:
         coming = [move for move in moves if move.target == target]
         names = ", ".join(move.name for move in coming)
         needs = {
-            "pool_free": sum(sum(move.facts["volumes"].values()) for move in coming) + MARGIN,
+            "pool_free": sum(size_of(move.facts) for move in coming) + MARGIN,
             "memory_available": sum(move.facts["memory"] for move in coming),
         }
         for key, what in (("pool_free", "its pool"), ("memory_available", "memory")):
@@ -280,7 +285,7 @@ def resolve(names: t.Sequence[str], to: str, wanted: t.Mapping[str, str], nodes:
 
 def describe(move: Move) -> str:
     """Return what will happen to one appliance, as a sentence."""
-    size = format_size(sum(move.facts["volumes"].values()))
+    size = format_size(size_of(move.facts))
     said = {
         COPY: f"from {move.source} to {move.target} ({size} of state)",
         SWITCH: f"goes on from {move.source} to {move.target}: a run was cut off after it was handed over",

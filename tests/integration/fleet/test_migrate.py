@@ -358,9 +358,15 @@ def test_one_that_does_not_start_there_is_given_back(site: Site) -> None:
     finally:
         second.run("systemctl stop busy-port")
     assert site.rows(first) >= set(client.committed)
-    kept = [each for each in volumes(second) if each.startswith(f"{site.name}.var-given-up-")]
+    kept = [each for each in volumes(second) if each.startswith(f"{site.name}.var.aside-")]
     assert len(kept) == 1
-    second.run(f"incus storage volume delete strata {kept[0]} --project strata")
+    # What our own refusals advise takes only what is the appliance's now.
+    removed = ["-e", f"remove={site.name}", "-e", f"remove_state={site.name}"]
+    assert site.fleet.play_on("remove", [second], *removed).returncode == 0
+    assert kept[0] in volumes(second)
+    ran = site.fleet.play_on("release_aside", site.nodes, "-e", f"release_aside={kept[0]}")
+    assert ran.returncode == 0, ran.output
+    assert kept[0] not in volumes(second)
     site.is_at(first)
 
 

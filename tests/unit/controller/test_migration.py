@@ -22,7 +22,15 @@ def facts(name: str = "web1", role: str = "", other: str = "", **changes: t.Any)
     layer = {"name": "x", "version": "1", "commit": "c"}
     rest = {"quarantine": "", "swap": False, "restore": None}
     common = {"type": "container", "state": "running", "base": layer, "app": layer, **rest}
-    return {"name": name, "migration": mark, "volumes": {f"{name}.var": 10}, "memory": 0, **common, **changes}
+    return {
+        "name": name,
+        "migration": mark,
+        "volumes": {f"{name}.var": 10},
+        "snapshots": {},
+        "memory": 0,
+        **common,
+        **changes,
+    }
 
 
 def node(*appliances: dict[str, t.Any], **changes: t.Any) -> dict[str, t.Any]:
@@ -140,6 +148,7 @@ def test_one_that_is_nowhere_may_be_on_a_silent_node() -> None:
         ({"base": None}, "Strata did not make"),
         ({"memory": 2 * GIB}, "2 GiB of memory are needed, and 1 GiB are free"),
         ({"volumes": {"web1.var": 2 * GIB}}, "has no room for web1"),
+        ({"snapshots": {"web1.var": 2 * GIB}}, "has no room for web1"),
     ],
 )
 def test_one_that_cannot_go_is_refused_with_the_reason(changes: dict[str, t.Any], words: str) -> None:

@@ -150,6 +150,27 @@ def test_every_planned_action_can_be_applied() -> None:
     assert set(migrate.ACTIONS) - planned == {"digest_volumes"}
 
 
+@pytest.mark.parametrize(
+    ("listens", "expected"),
+    [
+        (":8443", "192.0.2.11:8443"),
+        ("[::]:9443", "192.0.2.11:9443"),
+        ("0.0.0.0:9443", "192.0.2.11:9443"),
+        ("192.0.2.11", "192.0.2.11:8443"),
+        ("198.51.100.7:8444", "192.0.2.11:8444"),
+        ("::", "192.0.2.11:8443"),
+    ],
+)
+def test_an_engine_that_listens_already_is_asked_where_the_node_is(listens: str, expected: str) -> None:
+    assert migrate.reach(listens, "192.0.2.11:8443") == expected
+
+
+@pytest.mark.parametrize("listens", ["127.0.0.1:8443", "[::1]:8443", "localhost:8443", "::1"])
+def test_an_engine_that_listens_to_itself_alone_gives_nothing(listens: str) -> None:
+    with pytest.raises(BadInput, match="where no other node reaches it"):
+        migrate.reach(listens, "192.0.2.11:8443")
+
+
 def test_marks_come_back_as_they_were_written() -> None:
     mark = Mark(OUT, "node2", NOW, {"config": {"type": "disk"}}, {"boot.autostart": "true"}, False, "why")
     assert migration.read({migration.KEY: mark.encode()}) == mark
