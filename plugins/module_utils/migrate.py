@@ -185,27 +185,47 @@ def remember_move(node: Node, appliance: str, args: Args) -> None:
 # -- the node that it goes to ------------------------------------------------------------------------------------------
 
 
-def pull_volume(node: Node, _appliance: str, args: Args) -> Facts:
-    """Fetch a volume from another node; its config comes along, so that its files' owners are understood."""
+def pull_volumes(node: Node, _appliance: str, args: Args) -> Facts:
+    """Fetch volumes from another node, each with its config, so that its files' owners are understood.
+
+    All begin at once: the other engine forgets an offer that nobody takes up within 10 s. Raises the first error, once
+    nothing of this is under way any more.
+    """
     begun = time.monotonic()
+    operations, seconds, failed = {}, {}, []
+    for volume, offer in sorted(args["volumes"].items()):
+        try:
+            operations[volume] = _begin_pull(node, volume, offer)
+        except StrataError as error:
+            failed.append(error)
+    for volume, operation in operations.items():
+        try:
+            node.engine.wait(operation, COPY_TIMEOUT)
+            seconds[volume] = round(time.monotonic() - begun, 3)
+        except EngineError as error:
+            # Half of a difference is no state: the next run fetches it whole. It cannot have been started here.
+            with contextlib.suppress(StrataError):
+                node.engine.delete(_volume_path(node, volume))
+            failed.append(error)
+        except StrataError as error:
+            failed.append(error)
+    if failed:
+        raise failed[0]
+    return {"seconds": seconds}
+
+
+def _begin_pull(node: Node, volume: str, offer: Args) -> str:
     source = {
         "type": "migration",
         "mode": "pull",
-        "operation": f"https://{args['address']}{args['operation']}",
-        "certificate": args["certificate"],
-        "secrets": args["secrets"],
-        "refresh": args["refresh"],
+        "operation": f"https://{offer['address']}{offer['operation']}",
+        "certificate": offer["certificate"],
+        "secrets": offer["secrets"],
+        "refresh": offer["refresh"],
         "volume_only": False,
     }
-    body = {"name": args["volume"], "type": "custom", "content_type": "filesystem", "config": args["config"]}
-    try:
-        node.engine.create(f"/storage-pools/{node.pool}/volumes/custom", {**body, "source": source}, COPY_TIMEOUT)
-    except EngineError:
-        # Half of a difference is no state: the next run fetches it whole. It cannot have been started here.
-        with contextlib.suppress(StrataError):
-            node.engine.delete(_volume_path(node, args["volume"]))
-        raise
-    return {"seconds": {args["volume"]: round(time.monotonic() - begun, 3)}}
+    body = {"name": volume, "type": "custom", "content_type": "filesystem", "config": offer["config"], "source": source}
+    return node.engine.begin(f"/storage-pools/{node.pool}/volumes/custom", body)[0]
 
 
 def check_listings(node: Node, appliance: str, args: Args) -> Facts:
@@ -272,7 +292,7 @@ ACTIONS: t.Mapping[str, t.Callable[[Node, str, Args], Facts | None]] = {
         list_volumes,
         compare_volumes,
         remember_move,
-        pull_volume,
+        pull_volumes,
         check_listings,
         digest_volumes,
         take_memory,

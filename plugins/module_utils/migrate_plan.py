@@ -240,10 +240,11 @@ def plan_fetch(side: Side, volumes: t.Mapping[str, Args], *, last: bool) -> list
     """
     _expect(side, IN)
     planned = []
-    for name, volume in sorted(volumes.items()):
-        is_here = name in side.snapshots
-        sentence = f"fetch {'what changed in' if is_here else 'all of'} {name} from {side.node}"
-        planned.append(Step(side.name, "pull_volume", sentence, {**volume, "volume": name, "refresh": is_here}))
+    if volumes:
+        args = {name: {**volume, "refresh": name in side.snapshots} for name, volume in volumes.items()}
+        parts = [f"{'what changed in' if args[name]['refresh'] else 'all of'} {name}" for name in sorted(args)]
+        sentence = f"fetch {' and '.join(parts)} from {side.node}"
+        planned.append(Step(side.name, "pull_volumes", sentence, {"volumes": args}))
     if last:
         listings = {name: volume["listing"] for name, volume in volumes.items()}
         planned.append(

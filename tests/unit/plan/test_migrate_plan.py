@@ -73,7 +73,7 @@ def plan(case: dict[str, t.Any]) -> list[Step]:
         "give_back": lambda: migrate_plan.plan_give_back(side, check, restart=case.get("restart", False)),
         "finish": lambda: migrate_plan.plan_finish(side, keep=case.get("keep", False), digests={}),
         "prepare": lambda: migrate_plan.plan_prepare(side, item, PLACE, ARRIVAL),
-        "fetch": lambda: migrate_plan.plan_fetch(side, OFFER, last=False),
+        "fetch": lambda: migrate_plan.plan_fetch(side, case.get("offer", OFFER), last=False),
         "take_over": lambda: migrate_plan.plan_take_over(side, OFFER),
         "start": lambda: migrate_plan.plan_start(side, check),
         "commit": lambda: migrate_plan.plan_commit(side, {}),
