@@ -9,6 +9,7 @@ import typing as t
 
 from ansible.plugins.action import ActionBase
 from ansible_collections.strata.fleet.plugins.module_utils.errors import BadInput
+from ansible_collections.strata.fleet.plugins.module_utils.migrate_plan import COPIES
 from ansible_collections.strata.fleet.plugins.plugin_utils import evacuation, migration
 from ansible_collections.strata.fleet.plugins.plugin_utils.fleet import build_fleet, find_node
 from ansible_collections.strata.fleet.plugins.plugin_utils.inventory import Inventory, failures
@@ -24,6 +25,7 @@ SPEC = {
     "give_back": {"type": "bool", "default": False},
 }
 BEFORE_START = (migration.COPY, migration.SWITCH, migration.START)
+BACK = (migration.GIVE_BACK, migration.CLEAN)
 
 Data = dict[str, t.Any]
 
@@ -45,7 +47,7 @@ class ActionModule(ActionBase):
             wanted = {name: find_node(own, nodes) for name, own in variables.items()}
             targets, warnings = read_order(arguments, found, wanted, inventory)
             planned, sentences = migration.plan_moves(migration.Order(targets, arguments["give_back"]), found)
-            moves = with_items(planned, variables, nodes)
+            moves = with_items(planned, found, variables, nodes)
         for sentence in (*sentences, *warnings):
             self._display.display(sentence)
         return {"changed": bool(moves), "moves": moves, "steps": sentences, "warnings": warnings}
@@ -80,14 +82,18 @@ def read_order(
 
 
 def with_items(
-    moves: t.Sequence[migration.Move], variables: t.Mapping[str, Data], nodes: t.Mapping[str, Data]
+    moves: t.Sequence[migration.Move],
+    found: migration.Found,
+    variables: t.Mapping[str, Data],
+    nodes: t.Mapping[str, Data],
 ) -> list[Data]:
-    """Return the moves, each with its appliance as it is to be on the target: in the versions that it runs now.
+    """Return the moves, each with its appliance as it is to be where it will run: in the versions that it runs now.
 
-    Raises BadInput where the inventory does not fit the target, such as an address that its networks do not have.
+    Raises BadInput where the inventory does not fit that node, such as an address that its networks do not have.
     """
-    at_target = {move.name: {**variables[move.name], "appliance_node": move.target} for move in moves}
-    fleet = build_fleet(nodes, {**variables, **at_target})
+    goals = {move.name: move.source if move.phase in BACK else move.target for move in moves}
+    placed = {name: {**variables[name], "appliance_node": goal} for name, goal in goals.items()}
+    fleet = build_fleet(nodes, {**variables, **placed})
     items = {item["name"]: item for own in fleet.values() for item in own}
     answer = []
     for move in moves:
@@ -97,5 +103,9 @@ def with_items(
             for kind in ("base", "app")
         }
         prepares = move.phase in BEFORE_START
-        answer.append({**move.to_data(), "item": {**item, **layers}, "prepares": prepares})
+        is_lost = bool(found.silence(move.target))
+        # There is no difference to fetch where every round copies all of it; 0 are as many as the role does.
+        rounds = 1 if move.phase == migration.COPY and found.node(move.source)["driver"] == COPIES else 0
+        own = {"item": {**item, **layers}, "prepares": prepares, "is_lost": is_lost, "rounds": rounds}
+        answer.append({**move.to_data(), **own})
     return answer

@@ -174,12 +174,12 @@ def stop(node: Node, appliance: str, _args: Args) -> None:
 
 def halt(node: Node, appliance: str, _args: Args) -> None:
     """Have the appliance stopped, whatever state it is in: one that failed may not shut down by itself."""
-    if not _is_running(node, appliance):
+    if _is_stopped(node, appliance):
         return
     try:
         node.engine.set_state(appliance, "stop", HALT_TIMEOUT)
     except EngineError:
-        if _is_running(node, appliance):
+        if not _is_stopped(node, appliance):
             node.engine.kill(appliance)
 
 
@@ -223,6 +223,11 @@ def settle(node: Node, appliance: str, args: Args) -> None:
 
 def _volume_path(node: Node, args: Args) -> str:
     return f"/storage-pools/{node.pool}/volumes/custom/{args['volume']}"
+
+
+def _is_stopped(node: Node, appliance: str) -> bool:
+    """Whether nothing of it runs: one that is held, or on its way up or down, is neither running nor stopped."""
+    return bool(node.engine.read(f"/instances/{appliance}")[0]["status"] == "Stopped")
 
 
 def _is_running(node: Node, appliance: str) -> bool:

@@ -15,7 +15,7 @@ from pathlib import Path
 from ansible_collections.strata.fleet.plugins.module_utils import backup_marks, clock
 from ansible_collections.strata.fleet.plugins.module_utils.backup_plan import SNAPSHOT
 from ansible_collections.strata.fleet.plugins.module_utils.engine import Engine
-from ansible_collections.strata.fleet.plugins.module_utils.errors import Conflict, EngineError, Unreachable
+from ansible_collections.strata.fleet.plugins.module_utils.errors import EngineError, Unreachable
 from ansible_collections.strata.fleet.plugins.module_utils.store import locked
 
 HOOK_TIMEOUT = 120
@@ -105,16 +105,7 @@ def run_hooks(engine: Engine, appliance: str, commands: t.Iterable[t.Sequence[st
 @contextlib.contextmanager
 def alone(node: Node) -> t.Iterator[None]:
     """Have no other run change the node's appliances meanwhile; wait for one that does. Raises Conflict after that."""
-    deadline = time.monotonic() + node.wait
-    with node.turn, contextlib.ExitStack() as stack:
-        while True:
-            try:
-                stack.enter_context(locked(str(node.store)))
-                break
-            except Conflict:
-                if time.monotonic() >= deadline:
-                    raise
-                time.sleep(0.5)
+    with node.turn, locked(str(node.store), node.wait):
         yield
 
 

@@ -38,12 +38,15 @@ def volume_name(appliance: str, volume: str) -> str:
 
 
 def aside_name(volume: str, moment: str) -> str:
-    """Return the name under which a restore keeps what it replaces; ``moment`` as ``clock.compact`` has it."""
+    """Return the name under which a restore keeps what it replaces, or a migration what was given up.
+
+    ``moment`` is as ``clock.compact`` has it.
+    """
     return f"{volume}.{ASIDE}-{moment}"
 
 
 def is_aside(volume: str) -> bool:
-    """Whether a volume is what a restore replaced. An app's own may be called aside-x, but its name has no dot."""
+    """Whether a volume is what was moved aside. An app's own may be called aside-x, but its name has no dot."""
     return bool(ASIDE_NAME.fullmatch(volume))
 
 

@@ -6,9 +6,11 @@
 from __future__ import annotations
 
 import contextlib
+import ipaddress
 import json
 import time
 import typing as t
+import urllib.parse
 from pathlib import Path
 
 from ansible_collections.strata.fleet.plugins.module_utils import (
@@ -20,12 +22,20 @@ from ansible_collections.strata.fleet.plugins.module_utils import (
     volume_files,
 )
 from ansible_collections.strata.fleet.plugins.module_utils.apply import COPY_TIMEOUT, Node
-from ansible_collections.strata.fleet.plugins.module_utils.errors import ContentError, EngineError, StrataError
+from ansible_collections.strata.fleet.plugins.module_utils.errors import (
+    BadInput,
+    ContentError,
+    EngineError,
+    StrataError,
+)
 from ansible_collections.strata.fleet.plugins.module_utils.migration import ARRIVED
 from ansible_collections.strata.fleet.plugins.module_utils.model import Step
 
 ADDRESS = "core.https_address"
+DEFAULT_PORT = 8443  # of the engine, where its address names none
 LISTENER = "migration-listener.json"
+# Seconds to wait for another run on the node, such as a backup. An offer is good for 10 s: nothing comes of it later.
+PATIENCE = 8
 
 Args = t.Mapping[str, t.Any]
 Facts = dict[str, t.Any]
@@ -65,14 +75,49 @@ def _carry_out(node: Node, step: Step) -> Facts:
 
 
 def listen(node: Node, address: str) -> str:
-    """Have the engine answer other nodes, and return where. What it listens at already stays as it is."""
+    """Have the engine answer other nodes, and return where. What it listens at already stays as it is.
+
+    Raises BadInput where no other node can reach that.
+    """
     present = str(node.engine.server()["config"].get(ADDRESS, ""))
     if present:
-        return present
+        return reach(present, address)
     # First: whoever finds the note knows that the engine was not to listen.
     marks.write_durably(node.store / LISTENER, json.dumps({"address": address}))
     node.engine.update("", {"config": {ADDRESS: address}})
     return address
+
+
+def reach(present: str, address: str) -> str:
+    """Return where others reach an engine that listens at ``present``: at the host of ``address``, on its own port.
+
+    What it listens at may be any address (':8443', '[::]:8443'), and the port may be left out.
+    """
+    host, port = _split(present)
+    if host == "localhost" or _is_loopback(host):
+        raise BadInput(
+            f"The engine listens at {present} (core.https_address), where no other node reaches it. Have it listen at "
+            f"{address} as well as there, such as at :{port}, or nowhere, and run again. Nothing was changed."
+        )
+    own, _port = address.rpartition(":")[::2]
+    return f"{own}:{port}"
+
+
+def _split(listens: str) -> tuple[str, str]:
+    """Return host and port of an address as the engine has it."""
+    parsed = urllib.parse.urlsplit(f"//{listens if not _is_bare(listens) else f'[{listens}]'}")
+    return parsed.hostname or "", str(parsed.port or DEFAULT_PORT)
+
+
+def _is_bare(listens: str) -> bool:
+    return listens.count(":") > 1 and not listens.startswith("[")
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 def stop_listening(node: Node) -> bool:
@@ -140,27 +185,47 @@ def remember_move(node: Node, appliance: str, args: Args) -> None:
 # -- the node that it goes to ------------------------------------------------------------------------------------------
 
 
-def pull_volume(node: Node, _appliance: str, args: Args) -> Facts:
-    """Fetch a volume from another node; its config comes along, so that its files' owners are understood."""
+def pull_volumes(node: Node, _appliance: str, args: Args) -> Facts:
+    """Fetch volumes from another node, each with its config, so that its files' owners are understood.
+
+    All begin at once: the other engine forgets an offer that nobody takes up within 10 s. Raises the first error, once
+    nothing of this is under way any more.
+    """
     begun = time.monotonic()
+    operations, seconds, failed = {}, {}, []
+    for volume, offer in sorted(args["volumes"].items()):
+        try:
+            operations[volume] = _begin_pull(node, volume, offer)
+        except StrataError as error:
+            failed.append(error)
+    for volume, operation in operations.items():
+        try:
+            node.engine.wait(operation, COPY_TIMEOUT)
+            seconds[volume] = round(time.monotonic() - begun, 3)
+        except EngineError as error:
+            # Half of a difference is no state: the next run fetches it whole. It cannot have been started here.
+            with contextlib.suppress(StrataError):
+                node.engine.delete(_volume_path(node, volume))
+            failed.append(error)
+        except StrataError as error:
+            failed.append(error)
+    if failed:
+        raise failed[0]
+    return {"seconds": seconds}
+
+
+def _begin_pull(node: Node, volume: str, offer: Args) -> str:
     source = {
         "type": "migration",
         "mode": "pull",
-        "operation": f"https://{args['address']}{args['operation']}",
-        "certificate": args["certificate"],
-        "secrets": args["secrets"],
-        "refresh": args["refresh"],
+        "operation": f"https://{offer['address']}{offer['operation']}",
+        "certificate": offer["certificate"],
+        "secrets": offer["secrets"],
+        "refresh": offer["refresh"],
         "volume_only": False,
     }
-    body = {"name": args["volume"], "type": "custom", "content_type": "filesystem", "config": args["config"]}
-    try:
-        node.engine.create(f"/storage-pools/{node.pool}/volumes/custom", {**body, "source": source}, COPY_TIMEOUT)
-    except EngineError:
-        # Half of a difference is no state: the next run fetches it whole. It cannot have been started here.
-        with contextlib.suppress(StrataError):
-            node.engine.delete(_volume_path(node, args["volume"]))
-        raise
-    return {"seconds": {args["volume"]: round(time.monotonic() - begun, 3)}}
+    body = {"name": volume, "type": "custom", "content_type": "filesystem", "config": offer["config"], "source": source}
+    return node.engine.begin(f"/storage-pools/{node.pool}/volumes/custom", body)[0]
 
 
 def check_listings(node: Node, appliance: str, args: Args) -> Facts:
@@ -227,7 +292,7 @@ ACTIONS: t.Mapping[str, t.Callable[[Node, str, Args], Facts | None]] = {
         list_volumes,
         compare_volumes,
         remember_move,
-        pull_volume,
+        pull_volumes,
         check_listings,
         digest_volumes,
         take_memory,

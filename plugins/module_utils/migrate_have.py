@@ -22,7 +22,7 @@ from ansible_collections.strata.fleet.plugins.module_utils import (
 )
 from ansible_collections.strata.fleet.plugins.module_utils.apply import Node
 from ansible_collections.strata.fleet.plugins.module_utils.lockdown import quarantine
-from ansible_collections.strata.fleet.plugins.module_utils.migrate_plan import Body, Side, volumes_of
+from ansible_collections.strata.fleet.plugins.module_utils.migrate_plan import COPIES, Body, Side, volumes_of
 from ansible_collections.strata.fleet.plugins.module_utils.steps import identity
 
 MEMORY = Path("/proc/meminfo")
@@ -42,7 +42,15 @@ def read_side(node: Node, name: str, other: str, *, runs: bool) -> Side:
     own = volumes_of(body) if body else [each for each in present if each.startswith(f"{name}.")]
     snapshots = have.read_snapshots(node.engine, node.pool, [each for each in own if each in present])
     others = [each for each in bodies if each["name"] != name]
-    return Side(name, other, body, snapshots, others, node.engine.pool_driver(node.pool), runs)
+    driver, underway = node.engine.pool_driver(node.pool), find_underway(marks.read(node.store, name))
+    return Side(name, other, body, snapshots, others, driver, runs, underway)
+
+
+def find_underway(known: marks.Marks) -> str:
+    """Return what an appliance's marks tell of a change that has not ended, '' for none."""
+    if known.get("swap"):
+        return "a patch or rollback of it has not ended"
+    return "a restore of it has not ended" if known.get("restore") else ""
 
 
 def build_check(body: Body, manifest: Manifest, wanted: t.Mapping[str, t.Any]) -> Data:
@@ -79,10 +87,14 @@ def read_appliances(node: Node, names: t.Collection[str]) -> list[Data]:
     bodies = [body for body in node.engine.instances(with_state=True) if not names or body["name"] in names]
     memory = status.measure_memory(body["state"]["pid"] for body in bodies if body.get("state"))
     present = node.engine.volume_names(node.pool)
-    return [_describe(node, body, memory, present) for body in sorted(bodies, key=lambda body: str(body["name"]))]
+    driver = node.engine.pool_driver(node.pool)
+    return [
+        _describe(node, body, memory, driver, [volume for volume in volumes_of(body) if volume in present])
+        for body in sorted(bodies, key=lambda body: str(body["name"]))
+    ]
 
 
-def _describe(node: Node, body: Body, memory: t.Mapping[int, int], present: t.Collection[str]) -> Data:
+def _describe(node: Node, body: Body, memory: t.Mapping[int, int], driver: str, own: t.Sequence[str]) -> Data:
     name, config = body["name"], body["config"]
     composition = instance.composition_of(config)
     mark, cut = migration.read(config), quarantine.read(config)
@@ -99,7 +111,8 @@ def _describe(node: Node, body: Body, memory: t.Mapping[int, int], present: t.Co
         "quarantine": str(cut) if cut else "",
         "swap": bool(known.get("swap")),
         "restore": known.get("restore"),
-        "volumes": {volume: _measure(node, volume) for volume in volumes_of(body) if volume in present},
+        "volumes": {volume: _measure(node, volume) for volume in own},
+        "snapshots": {volume: _measure_snapshots(node, volume) for volume in own if driver == COPIES},
         "memory": int(limit) if limit.isdigit() and int(limit) else memory.get(pid, 0),
         "hardware": {device: mac for device in body["devices"] if (mac := config.get(f"volatile.{device}.hwaddr"))},
         "previous": config.get(instance.PREVIOUS, ""),
@@ -110,9 +123,13 @@ def _describe(node: Node, body: Body, memory: t.Mapping[int, int], present: t.Co
     }
 
 
-def _measure(node: Node, volume: str) -> int:
-    root = volume_files.Place(node.pool, node.engine.project, volume).find()
+def _measure(node: Node, volume: str, snapshot: str = "") -> int:
+    root = volume_files.Place(node.pool, node.engine.project, volume, snapshot).find()
     return volume_files.measure(root) if root else 0
+
+
+def _measure_snapshots(node: Node, volume: str) -> int:
+    return sum(_measure(node, volume, each) for each in node.engine.snapshot_names(node.pool, volume))
 
 
 def _available_memory() -> int:

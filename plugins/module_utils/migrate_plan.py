@@ -12,6 +12,7 @@ import typing as t
 
 from ansible_collections.strata.fleet.plugins.module_utils import instance, migration, steps
 from ansible_collections.strata.fleet.plugins.module_utils.errors import BadInput
+from ansible_collections.strata.fleet.plugins.module_utils.lockdown import quarantine
 from ansible_collections.strata.fleet.plugins.module_utils.migration import (
     ARRIVED,
     GIVEN_UP,
@@ -34,7 +35,8 @@ class Side(t.NamedTuple):
     """One appliance on one node: its instance as the engine has it, and the snapshots of its volumes by their names.
 
     ``node`` is the name of the other node, ``others`` are this node's other instances. ``runs`` says whether the
-    inventory wants it to run: one that a run which was cut off had stopped is not left so.
+    inventory wants it to run: one that a run which was cut off had stopped is not left so. ``underway`` is what of
+    another kind has not ended here, such as a patch, '' for nothing.
     """
 
     name: str
@@ -44,6 +46,7 @@ class Side(t.NamedTuple):
     others: t.Sequence[Body] = ()
     driver: str = "btrfs"
     runs: bool = True
+    underway: str = ""
 
     @property
     def mark(self) -> Mark | None:
@@ -57,8 +60,8 @@ class Side(t.NamedTuple):
 
     @property
     def is_running(self) -> bool:
-        """Whether the instance runs."""
-        return bool(self.body and self.body["status"] == "Running")
+        """Whether the instance runs: one that is held, or on its way up or down, does."""
+        return bool(self.body and self.body["status"] != "Stopped")
 
 
 def volumes_of(body: Body) -> list[str]:
@@ -74,7 +77,7 @@ def volumes_of(body: Body) -> list[str]:
 def plan_round(side: Side, number: int) -> list[Step]:
     """Return what makes a difference that the other node can fetch while the appliance runs."""
     _expect(side, "", OUT)
-    if side.role == OUT or not number:
+    if side.role == OUT or not number or side.driver == COPIES:
         return [_offer(side)]
     snapshot = f"{migration.SNAPSHOT_PREFIX}{number}"
     # Of an earlier migration, here: what it has is not what will arrive now.
@@ -83,9 +86,21 @@ def plan_round(side: Side, number: int) -> list[Step]:
     return [*old, *(_snapshot(side.name, volume, snapshot) for volume in kept), _offer(side)]
 
 
-def plan_hand_over(side: Side, now: str) -> list[Step]:
-    """Return what stops the appliance and makes its instance unable to start, before the last difference is fetched."""
+def plan_hand_over(side: Side, now: str, expected: t.Mapping[str, str]) -> list[Step]:
+    """Return what stops the appliance and makes its instance unable to start, before the last difference is fetched.
+
+    ``expected`` are the commits of ``base`` and ``app`` for which the other node was made ready.
+    """
     _expect(side, "", OUT)
+    _refuse_cut(side)
+    composition = instance.composition_of(t.cast("Body", side.body)["config"])
+    runs = {"base": composition.base.commit, "app": composition.app.commit} if composition else {}
+    if side.underway or runs != expected:
+        why = side.underway or "it runs other versions than those that the other node was made ready for"
+        raise BadInput(
+            f"Appliance {side.name} was changed meanwhile: {why}. It was not stopped. When nobody changes it any more, "
+            f"run playbooks/migrate.yml -e migrate={side.name} again."
+        )
     offer = [Step(side.name, "list_volumes", f"list the state of {side.name}", {"volumes": _own(side)}), _offer(side)]
     if side.role == OUT:
         return [*([_halt(side.name)] if side.is_running else []), *offer]
@@ -98,16 +113,24 @@ def plan_hand_over(side: Side, now: str) -> list[Step]:
     return [*([steps.stop(side.name)] if side.is_running else []), hand_over, *offer]
 
 
-def plan_give_back(side: Side, check: Args) -> list[Step]:
-    """Return what has the appliance run where it was; ``check`` is how it is seen to be healthy."""
+def plan_give_back(side: Side, check: Args, *, restart: bool = False) -> list[Step]:
+    """Return what has the appliance run where it was; ``check`` is how it is seen to be healthy.
+
+    ``restart`` is for one that may be on its way down: it was told to stop, and had not in time.
+    """
     if side.body and not side.role:
-        starts = side.runs and not side.is_running
-        return [*(_start(side.name, check) if starts else []), *_forget_rounds(side)]
+        starts = side.runs and not side.underway and not quarantine.read(side.body["config"])
+        halt = [_halt(side.name)] if restart and side.is_running else []
+        start, wait = _start(side.name, check)
+        run = [*halt, *([start] if halt or not side.is_running else []), wait]
+        return [*(run if starts else []), *_forget_rounds(side)]
     if side.role != OUT:
         return []
     mark = t.cast("Mark", side.mark)
-    give = _set(side.name, f"give {side.name} back what it runs on", None, mark.config, mark.devices)
-    return [give, *(_start(side.name, check) if mark.was_running else []), *_forget_rounds(side)]
+    # Whoever cut it off says whether it is to run.
+    is_cut = bool(quarantine.read(t.cast("Body", side.body)["config"]))
+    give = _set(side.name, f"give {side.name} back what it runs on", None, {} if is_cut else mark.config, mark.devices)
+    return [give, *(_start(side.name, check) if mark.was_running and not is_cut else []), *_forget_rounds(side)]
 
 
 def plan_finish(side: Side, *, keep: bool, digests: t.Mapping[str, str]) -> list[Step]:
@@ -179,13 +202,14 @@ def find_problems(side: Side, item: Appliance, arrival: Args) -> list[str]:
         mark = side.mark
         said = migration.refusal(item.name, mark) if mark else f"Appliance {item.name} is on this node already."
         return [said]
-    problems = []
+    cut = quarantine.read(side.body["config"]) if side.body else None
+    problems = [quarantine.refusal(item.name, cut)] if cut else []
     left = sorted(set(arrival["volumes"]) & set(side.snapshots)) if not side.body else []
     if left:
         problems.append(
             f"Appliance {item.name}: this node has state of an earlier one of that name ({', '.join(left)}). See that "
-            f"nobody needs it, then delete it: playbooks/remove.yml -e remove={item.name} -e remove_state={item.name}, "
-            "limited to this node."
+            f"nobody needs it, then delete it: playbooks/remove.yml --limit NODE -e remove={item.name} "
+            f"-e remove_state={item.name}, with this node's name for NODE."
         )
     for card in item.nics:
         users = [
@@ -216,10 +240,11 @@ def plan_fetch(side: Side, volumes: t.Mapping[str, Args], *, last: bool) -> list
     """
     _expect(side, IN)
     planned = []
-    for name, volume in sorted(volumes.items()):
-        is_here = name in side.snapshots
-        sentence = f"fetch {'what changed in' if is_here else 'all of'} {name} from {side.node}"
-        planned.append(Step(side.name, "pull_volume", sentence, {**volume, "volume": name, "refresh": is_here}))
+    if volumes:
+        args = {name: {**volume, "refresh": name in side.snapshots} for name, volume in volumes.items()}
+        parts = [f"{'what changed in' if args[name]['refresh'] else 'all of'} {name}" for name in sorted(args)]
+        sentence = f"fetch {' and '.join(parts)} from {side.node}"
+        planned.append(Step(side.name, "pull_volumes", sentence, {"volumes": args}))
     if last:
         listings = {name: volume["listing"] for name, volume in volumes.items()}
         planned.append(
@@ -230,6 +255,7 @@ def plan_fetch(side: Side, volumes: t.Mapping[str, Args], *, last: bool) -> list
 
 def plan_take_over(side: Side, volumes: t.Mapping[str, Args]) -> list[Step]:
     """Return what fetches the last difference and makes the instance the one that can start."""
+    _refuse_cut(side)
     if side.role == TAKEN:
         return []
     old = [_delete_snapshot(side.name, name, ARRIVED) for name, own in side.snapshots.items() if ARRIVED in own]
@@ -265,15 +291,26 @@ def plan_tidy(side: Side) -> list[Step]:
 
 
 def plan_give_up(side: Side, reason: str) -> list[Step]:
-    """Return what makes it unable to start here, so that it can be given back to where it came from."""
-    if side.role != TAKEN:
+    """Return what makes it unable to start here, so that it can be given back to where it came from.
+
+    One that was not taken over yet is marked, too: another run, which the controller forgot, may be about to.
+    Raises BadInput where it is an appliance of this node: what was begun elsewhere has ended here since.
+    """
+    if side.body is None or side.role == GIVEN_UP:
         return []
+    if side.role not in (IN, TAKEN):
+        is_now = f"{side.role} on" if side.role else "an appliance of"
+        raise BadInput(
+            f"Appliance {side.name} is {is_now} this node, so nothing is given back to {side.node}. Nothing was "
+            f"changed: run playbooks/migrate.yml -e migrate={side.name} again, which looks anew."
+        )
     mark = t.cast("Mark", side.mark)
     layers = dict.fromkeys(mark.devices)
-    given_up = Mark(**{**vars(mark), "role": GIVEN_UP, "reason": reason})
+    is_taken = side.role == TAKEN
+    given_up = Mark(**{**vars(mark), "role": GIVEN_UP, "reason": reason, "untouched": not is_taken})
     sentence = f"give {side.name} up: from here on it cannot start here"
     off = {migration.AUTOSTART: "false"}
-    return [_halt(side.name), _set(side.name, sentence, given_up, off, layers)]
+    return [*([_halt(side.name)] if is_taken else []), _set(side.name, sentence, given_up, off, layers)]
 
 
 def plan_clean(side: Side, now: str) -> list[Step]:
@@ -281,13 +318,15 @@ def plan_clean(side: Side, now: str) -> list[Step]:
     if side.body is None:
         return []
     _expect(side, IN, GIVEN_UP)
+    is_untouched = side.role == IN or t.cast("Mark", side.mark).untouched
     planned = []
     for volume, own in side.snapshots.items():
-        if side.role == IN:
+        if is_untouched:
             planned.append(_delete_volume(side.name, volume))
             continue
         planned += [_delete_snapshot(side.name, volume, each) for each in own if migration.is_own_snapshot(each)]
-        args = {"volume": volume, "to": f"{volume}-given-up-{now}"}
+        # Like what a restore moves aside: no removal of the appliance takes it along, it is released by its name.
+        args = {"volume": volume, "to": instance.aside_name(volume, now)}
         planned.append(Step(side.name, "rename_volume", f"keep what {side.name} wrote here as {args['to']}", args))
     return [*planned, Step(side.name, "delete_instance", f"remove {side.name}, which stays on {side.node}", {})]
 
@@ -304,6 +343,13 @@ def _expect(side: Side, *roles: str) -> None:
             f"Appliance {side.name} is {is_now} on this node, and this phase begins with {wanted}. Nothing was "
             f"changed: run playbooks/migrate.yml -e migrate={side.name} again, which looks anew."
         )
+
+
+def _refuse_cut(side: Side) -> None:
+    """Raise BadInput where somebody cut the appliance off: it would be back on a network elsewhere."""
+    cut = quarantine.read(side.body["config"]) if side.body else None
+    if cut:
+        raise BadInput(quarantine.refusal(side.name, cut))
 
 
 def _own(side: Side) -> list[str]:

@@ -32,7 +32,8 @@ class Mark:
     """Which part an instance has in a migration to or from ``node``, since ``when`` (UTC).
 
     ``devices`` and ``config`` are what it gets to run, and lacks while it may not. ``was_running`` says whether the
-    appliance is to run afterwards. ``reason`` is why it was given up.
+    appliance is to run afterwards. ``reason`` is why it was given up, and ``untouched`` says that nothing ran on its
+    state here before.
     """
 
     role: str
@@ -42,6 +43,7 @@ class Mark:
     config: t.Mapping[str, str] = dataclasses.field(default_factory=dict)
     was_running: bool = True
     reason: str = ""
+    untouched: bool = False
 
     def encode(self) -> str:
         """Return it as the value of the key."""
@@ -69,8 +71,8 @@ def refusal(name: str, mark: Mark) -> str:
     if mark.role == KEPT:
         return (
             f"Appliance {name} was migrated to {mark.node} at {mark.when}, and what is here is kept, stopped: set its "
-            f"appliance_node to {mark.node}. To let go of what is here: playbooks/remove.yml -e remove={name} -e "
-            f"remove_state={name}, limited to this node."
+            f"appliance_node to {mark.node}. To let go of what is here: playbooks/remove.yml --limit NODE "
+            f"-e remove={name} -e remove_state={name}, with this node's name for NODE."
         )
     if mark.role == DAMAGED:
         return f"Appliance {name}: key {KEY} of its instance cannot be read. Find out which node has its newest state."

@@ -16,6 +16,7 @@ import fnmatch
 import platform
 import shutil
 import tempfile
+import time
 import typing as t
 from pathlib import Path
 
@@ -28,6 +29,7 @@ from ansible_collections.strata.fleet.plugins.module_utils.sizes import format_s
 ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
 ANY_ABI = "_any"
 ROOM = 200 * 2**20  # left free on the disk, for the repository's own files and everybody else's
+POLL = 0.5  # seconds between two looks at whether another run has ended
 
 Manifest = dict[str, t.Any]
 
@@ -309,12 +311,20 @@ def referenced(compositions: t.Iterable[Composition]) -> set[str]:
 
 
 @contextlib.contextmanager
-def locked(path: str) -> t.Iterator[None]:
-    """Hold the node for one run at a time. Raises Conflict while another run has it."""
+def locked(path: str, patience: float = 0) -> t.Iterator[None]:
+    """Hold the node for one run at a time. Raises Conflict where another run has it, for ``patience`` seconds on."""
     folder = Path(path)
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    deadline = time.monotonic() + patience
     with (folder / "lock").open("w") as lock:
-        _take(lock.fileno(), fcntl.LOCK_EX, folder)
+        while True:
+            try:
+                _take(lock.fileno(), fcntl.LOCK_EX, folder)
+                break
+            except Conflict:
+                if time.monotonic() >= deadline:
+                    raise
+                time.sleep(POLL)
         yield
 
 

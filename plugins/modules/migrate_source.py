@@ -53,6 +53,16 @@ options:
     description: Seconds to wait for health, for V(give_back).
     type: int
     default: 60
+  expect:
+    description:
+      - With V(hand_over), the commits of C(base) and C(app) for which the other node was made ready. An appliance that
+        runs others by now is not handed over.
+    type: dict
+    default: {}
+  restart:
+    description: With V(give_back), that it was told to stop and had not in time, so that it may yet go down.
+    type: bool
+    default: false
   keep:
     description: With V(finish), keep the instance and its state here, unable to start.
     type: bool
@@ -106,6 +116,10 @@ steps:
   returned: success
   type: list
   elements: str
+failed_at:
+  description: The action that failed. With C(stop), the appliance may yet go down.
+  returned: failure
+  type: str
 steps_done:
   description: The steps that were carried out before something failed.
   returned: failure
@@ -144,6 +158,8 @@ SPEC = {
     "runs": {"type": "bool", "default": True},
     "health": {"type": "dict", "default": {}},
     "health_timeout": {"type": "int", "default": 60},
+    "expect": {"type": "dict", "default": {}},
+    "restart": {"type": "bool", "default": False},
     "keep": {"type": "bool", "default": False},
     "digests": {"type": "dict", "default": {}},
 }
@@ -160,8 +176,9 @@ def work(params: dict[str, t.Any], check_mode: bool) -> runner.Result:
         raise BadInput(f"Phase {params['phase']} needs the name of an appliance, and the node that it goes to (to)")
     planned = plan_now(params, node)
     facts: dict[str, t.Any] = {}
-    if planned and not check_mode:
-        with locked(str(store)):
+    # Nothing to give back is no answer while another run may be about to change that.
+    if (planned or params["phase"] == "give_back") and not check_mode:
+        with locked(str(store), migrate.PATIENCE):
             # Again: another run may have ended in between.
             planned = plan_now(params, node)
             if params["phase"] in OFFERS:
@@ -180,14 +197,15 @@ def plan_now(params: dict[str, t.Any], node: apply.Node) -> list[Step]:
     if phase == "round":
         return migrate_plan.plan_round(side, params["number"])
     if phase == "hand_over":
-        return migrate_plan.plan_hand_over(side, clock.now())
+        return migrate_plan.plan_hand_over(side, clock.now(), params["expect"])
     if phase == "finish":
         return migrate_plan.plan_finish(side, keep=params["keep"], digests=params["digests"])
     composition = composition_of(side.body["config"]) if side.body else None
     if side.body is None or composition is None:
         raise BadInput(f"Appliance {side.name} is not on this node, so it cannot be given back here.")
     manifest = Repo(f"{node.store}/repo").manifest(composition.app.commit)
-    return migrate_plan.plan_give_back(side, migrate_have.build_check(side.body, manifest, params))
+    check = migrate_have.build_check(side.body, manifest, params)
+    return migrate_plan.plan_give_back(side, check, restart=params["restart"])
 
 
 def listen(node: apply.Node, address: str) -> dict[str, t.Any]:
@@ -209,7 +227,7 @@ def close(node: apply.Node, check_mode: bool) -> runner.Result:
     """Have the engine listen no more."""
     address = migrate.find_listener(node.store)
     if address and not check_mode:
-        with locked(str(node.store)):
+        with locked(str(node.store), migrate.PATIENCE):
             migrate.stop_listening(node)
     steps = [f"have the engine listen no more at {address}"] if address else []
     return runner.Result(bool(steps), steps, {"listens": address}, {"listens": ""}, {"began": clock.now()})

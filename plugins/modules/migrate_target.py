@@ -194,6 +194,9 @@ SPEC = {
     "reason": {"type": "str", "default": ""},
 }
 
+# What is looked at once more alone, also where it seems that nothing is to do: another run may be about to change that.
+DECIDE = ("take_over", "commit", "give_up")
+
 Params = dict[str, t.Any]
 
 
@@ -206,8 +209,8 @@ def work(params: Params, check_mode: bool) -> runner.Result:
     facts: dict[str, t.Any] = {}
     if params["phase"] == "prepare":
         facts["check"] = steps.wait(build_item(params, node)).args
-    if not check_mode and (planned or lists.steps or params["phase"] in ("take_over", "commit")):
-        with locked(str(store)):
+    if not check_mode and (planned or lists.steps or params["phase"] in DECIDE):
+        with locked(str(store), migrate.PATIENCE):
             # Again: another run may have ended in between.
             planned = plan_now(params, node)
             networks.apply(node.engine, lists)

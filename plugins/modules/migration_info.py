@@ -75,6 +75,10 @@ appliances:
     volumes:
       description: The bytes that each state volume takes on disk, by the engine's names. 0 where that cannot be seen.
       type: dict
+    snapshots:
+      description: >-
+        The bytes that the snapshots of each take on disk, on pools of driver C(dir), where each is a copy of all of it.
+      type: dict
     memory:
       description: Its memory limit in bytes, or what it uses where it has none.
       type: int

@@ -10,7 +10,7 @@ import typing as t
 from ansible_collections.strata.fleet.plugins.module_utils.errors import BadInput
 from ansible_collections.strata.fleet.plugins.module_utils.migration import OUT
 from ansible_collections.strata.fleet.plugins.module_utils.sizes import format_size
-from ansible_collections.strata.fleet.plugins.plugin_utils.migration import HERE, MARGIN, Facts, Found, role_of
+from ansible_collections.strata.fleet.plugins.plugin_utils.migration import HERE, MARGIN, Facts, Found, role_of, size_of
 
 
 class Spread(t.NamedTuple):
@@ -32,7 +32,7 @@ class Room:
 
     def fits(self, facts: Facts) -> bool:
         """Whether an appliance has room here."""
-        return self.memory >= facts["memory"] and self.disk >= sum(facts["volumes"].values())
+        return self.memory >= facts["memory"] and self.disk >= size_of(facts)
 
     def clashes(self, name: str, apart: t.Iterable[t.Collection[str]]) -> int:
         """Return with how many appliances here it should not share a node."""
@@ -41,7 +41,7 @@ class Room:
     def take(self, facts: Facts) -> None:
         """Count an appliance as one that is here."""
         self.memory -= facts["memory"]
-        self.disk -= sum(facts["volumes"].values())
+        self.disk -= size_of(facts)
         self.members.add(facts["name"])
 
 
@@ -62,7 +62,7 @@ def spread(node: str, found: Found, apart: t.Mapping[str, t.Collection[str]]) ->
         bound = _bound(facts, found)
         fitting = [room for room in rooms if (room.name == bound if bound else room.fits(facts))]
         if not fitting:
-            need = f"{format_size(facts['memory'])} of memory, {format_size(sum(facts['volumes'].values()))} of state"
+            need = f"{format_size(facts['memory'])} of memory, {format_size(size_of(facts))} of state"
             faults.append(f"Appliance {name} ({need}) has room on no other node that answered.")
             continue
         room = min(fitting, key=lambda each: (each.clashes(name, apart.values()), -each.memory, each.name))

@@ -31,6 +31,7 @@ PHASES: t.Mapping[tuple[str, str], str] = {
     ("here", GIVEN_UP): CLEAN,
 }
 HERE = "here"
+STATES = ("running", "stopped")
 
 Data = dict[str, t.Any]
 Facts = t.Mapping[str, t.Any]
@@ -71,6 +72,10 @@ class Found:
         """Return what a node says of itself."""
         return t.cast("Facts", self.answers[name]["node"])
 
+    def silence(self, node: str) -> str:
+        """Return why it is not known what a node has, '' where it is."""
+        return self.silent.get(node, "" if node in self.answers else "it is no part of this run")
+
     def appliances(self, node: str) -> dict[str, Facts]:
         """Return the appliances that a node has, by name; what is only kept there is none."""
         listed = self.answers[node].get("appliances", [])
@@ -84,6 +89,11 @@ class Found:
 def role_of(facts: Facts) -> str:
     """Return the part that an appliance has in a migration: 'here' for none."""
     return str(facts["migration"]["role"]) if facts["migration"] else HERE
+
+
+def size_of(facts: Facts) -> int:
+    """Return the bytes of disk that an appliance's state takes, wherever it is."""
+    return sum(facts["volumes"].values()) + sum(facts["snapshots"].values())
 
 
 def plan_moves(order: Order, found: Found) -> tuple[list[Move], list[str]]:
@@ -127,11 +137,14 @@ def find_move(name: str, target: str, found: Found, *, give_back: bool = False) 
     source = next((node for node in sources if node != target), "")
     if not source and not incoming:
         return None
-    if target in found.silent:
+    if found.silence(target):
         return _without_target(name, source, target, found, give_back=give_back)
     there = places.get(target)
     key = (role_of(places[source]) if source else "", role_of(there) if there else "")
     if key not in PHASES:
+        origin = str(there["migration"]["node"]) if there and there["migration"] else ""
+        if origin and found.silence(origin):  # it may have what is missing
+            _refuse_without_source(name, origin, target, found)
         raise BadInput(
             f"Appliance {name} is {_tell(key[0])} on {source or 'no other node'} and {_tell(key[1])} on {target}, "
             "which no migration leaves behind: find out which of them has the newest state before anything is done."
@@ -141,8 +154,9 @@ def find_move(name: str, target: str, found: Found, *, give_back: bool = False) 
     source = source or str(facts["migration"]["node"])
     if asked == source:  # it is to stay where it was
         phase = {COPY: CLEAN, SWITCH: GIVE_BACK}.get(phase, phase)
-    elif give_back and phase in (SWITCH, START):
+    if give_back and phase in (SWITCH, START):
         phase = GIVE_BACK
+        _refuse_without_source(name, source, target, found)
     move = Move(name, source, target, phase, facts)
     _refuse_unfit(move, found)
     return move
@@ -164,6 +178,16 @@ def _refuse_unclear(name: str, places: t.Mapping[str, Facts], found: Found) -> N
         raise BadInput(f"Appliance {name}: key {migration.KEY} of its instance on {damaged[0]} cannot be read.")
 
 
+def _refuse_without_source(name: str, source: str, target: str, found: Found) -> None:
+    """Raise BadInput where an appliance is to be given back, and the node that has to take it back is not there."""
+    if source in found.where(name):
+        return
+    raise BadInput(
+        f"Appliance {name} cannot be given back to {source}: {found.silence(source) or 'it has no state of it'}. "
+        f"What is on {target} stays as it is. Bring {source} back and run again."
+    )
+
+
 def _without_target(name: str, source: str, target: str, found: Found, *, give_back: bool) -> Move:
     """Return the way back where the node that it went to is lost. Raises BadInput where nobody said so."""
     facts = found.appliances(source).get(name) if source else None
@@ -176,7 +200,7 @@ def _without_target(name: str, source: str, target: str, found: Found, *, give_b
         if is_handed
         else ""
     )
-    raise BadInput(f"Appliance {name}: node {target} did not answer: {found.silent[target]}.{hint}")
+    raise BadInput(f"Appliance {name}: node {target} did not answer: {found.silence(target)}.{hint}")
 
 
 def _refuse_unfit(move: Move, found: Found) -> None:
@@ -188,6 +212,9 @@ def _refuse_unfit(move: Move, found: Found) -> None:
                 f"Appliance {name}: the engine of {node} is a member of a cluster, and Strata migrates between engines "
                 "of their own: no command moved its custom volumes along. Nothing was changed."
             )
+    if phase in (COPY, SWITCH, START):
+        for own in found.where(name).values():
+            _refuse_underway(name, own)
     if phase != COPY:
         return
     if facts["type"] != "container":
@@ -197,7 +224,6 @@ def _refuse_unfit(move: Move, found: Found) -> None:
         )
     if facts["base"] is None:
         raise BadInput(f"Appliance {name}: Strata did not make the instance of that name on {source}.")
-    _refuse_underway(name, facts)
     if found.node(source)["architecture"] != found.node(target)["architecture"]:
         kinds = " and ".join(f"{node} is {found.node(node)['architecture']}" for node in (source, target))
         raise BadInput(f"Appliance {name}: what it runs does not run on {target}: {kinds}.")
@@ -214,6 +240,13 @@ def _refuse_underway(name: str, facts: Facts) -> None:
         raise BadInput(f"Appliance {name}: a patch or rollback of it was cut off. Run playbooks/patch.yml first.")
     if facts["restore"]:
         raise BadInput(explain_cut_restore(name, facts["restore"]))
+    if facts["state"] == "frozen":
+        raise BadInput(f"Appliance {name} is held: a backup of it was cut off. Run playbooks/backup.yml first.")
+    if facts["state"] not in STATES:
+        raise BadInput(
+            f"Appliance {name} is neither running nor stopped, the engine says {facts['state']!r}: see what it does, "
+            "and run again when that is over."
+        )
 
 
 def find_shortages(moves: t.Sequence[Move], found: Found) -> list[str]:
@@ -223,7 +256,7 @@ def find_shortages(moves: t.Sequence[Move], found: Found) -> list[str]:
         coming = [move for move in moves if move.target == target]
         names = ", ".join(move.name for move in coming)
         needs = {
-            "pool_free": sum(sum(move.facts["volumes"].values()) for move in coming) + MARGIN,
+            "pool_free": sum(size_of(move.facts) for move in coming) + MARGIN,
             "memory_available": sum(move.facts["memory"] for move in coming),
         }
         for key, what in (("pool_free", "its pool"), ("memory_available", "memory")):
@@ -252,7 +285,7 @@ def resolve(names: t.Sequence[str], to: str, wanted: t.Mapping[str, str], nodes:
 
 def describe(move: Move) -> str:
     """Return what will happen to one appliance, as a sentence."""
-    size = format_size(sum(move.facts["volumes"].values()))
+    size = format_size(size_of(move.facts))
     said = {
         COPY: f"from {move.source} to {move.target} ({size} of state)",
         SWITCH: f"goes on from {move.source} to {move.target}: a run was cut off after it was handed over",

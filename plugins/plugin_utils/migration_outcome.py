@@ -82,7 +82,8 @@ def _fault(result: Result) -> str:
 def kept_state(entry: Result) -> str:
     """Return where the state is that an appliance wrote where it was given up, '' where there is none."""
     kept = [step for step in entry["cleaned"].get("steps", []) if step.startswith("keep what")]
-    return f"On {entry['target']}: {'; '.join(kept)}." if kept else ""
+    release = "To let go of it: playbooks/release_aside.yml -e release_aside=NAME."
+    return f"On {entry['target']}: {'; '.join(kept)}. {release}" if kept else ""
 
 
 def find_interruption(began: str | None, ended: str | None) -> float | None:

@@ -14,6 +14,7 @@ import pytest
 import yaml
 from ansible_collections.strata.fleet.tests.integration.fleet import site_app
 from ansible_collections.strata.fleet.tests.integration.fleet.fleet import (
+    STORE,
     Fleet,
     assert_whole,
     has_changed,
@@ -210,6 +211,25 @@ def test_an_appliance_goes_and_comes_back_while_a_client_writes(site: Site) -> N
         assert_whole(node)
 
 
+def test_all_volumes_go_however_long_the_first_one_takes(fleet: Fleet, ready: Nodes, depot: t.Any) -> None:
+    volumes = [{"name": "data", "path": "/srv", "size": 2**29}, {"name": "var", "path": "/var", "size": 2**29}]
+    depot.publish_app("pair", volumes=volumes)
+    name = fleet.want("pair", ready[0], app="pair")
+    fleet.deploy()
+    inside(ready[0], name, "echo one > /srv/note; head -c 160000000 /dev/urandom > /srv/ballast; sync")
+    # The engine knows an offer for 10 s. 160 MB take some 20 s at 8 MB a second.
+    limit = "tc qdisc add dev eth0 root tbf rate 64mbit burst 64kb latency 400ms"
+    ready[0].run(limit)
+    try:
+        ran = fleet.play_on("migrate", ready[:2], "-e", f"migrate={name}", "-e", f"migrate_to={ready[1].name}")
+    finally:
+        ready[0].run("tc qdisc del dev eth0 root")
+    assert ran.returncode == 0, ran.output
+    assert inside(ready[1], name, "cat /srv/note") == "one"
+    assert sorted(volumes_of(ready[1], name)) == [f"{name}.data", f"{name}.var"]
+    assert volumes_of(ready[0], name) == []
+
+
 @pytest.mark.parametrize("name", MOMENTS)
 def test_controller_killed(site: Site, name: str) -> None:
     first, second = site.nodes
@@ -227,6 +247,33 @@ def test_controller_killed(site: Site, name: str) -> None:
     assert site.rows(second) >= set(client.committed)
     site.is_at(second)
     assert site.state(first) == ""
+
+
+@pytest.mark.parametrize("to", [1, 0])
+def test_a_module_that_outlived_its_controller_is_not_overtaken(site: Site, to: int) -> None:
+    first, second = site.nodes
+    arguments = ["-e", f"migrate={site.name}", "-e", f"migrate_to={second.name}"]
+    with Client(site.nodes) as client:
+        reached = once(*moment(site, "handed over"))
+        process = site.fleet.start_on("migrate", site.nodes, *arguments)
+        site.fleet.controller.kill_once(process, reached)
+        for node in site.nodes:
+            wait_unlocked(node)
+        second.run(f"systemd-run --unit=outlived flock {STORE}/lock sleep 600")
+        try:
+            wait_until(lambda: second.run(f"flock --nonblock {STORE}/lock true", check=False).returncode != 0)
+            ran = site.migrate(site.nodes[to].name)
+            assert ran.returncode != 0, ran.output
+            assert "lock is held" in " ".join(ran.output.split()), ran.output
+            assert site.holders() == []
+            assert first.run(moment(site, "handed over")[1], check=False).returncode == 0
+        finally:
+            second.run("systemctl stop outlived")
+        ran = site.migrate(site.nodes[to].name)
+        assert ran.returncode == 0, ran.output
+        wait_until(lambda: site.rows(site.nodes[to]) >= {client.committed[-1]})
+    assert site.rows(site.nodes[to]) >= set(client.committed)
+    site.is_at(site.nodes[to])
 
 
 def test_it_can_be_told_to_stay_where_it_was(site: Site) -> None:
@@ -330,9 +377,15 @@ def test_one_that_does_not_start_there_is_given_back(site: Site) -> None:
     finally:
         second.run("systemctl stop busy-port")
     assert site.rows(first) >= set(client.committed)
-    kept = [each for each in volumes(second) if each.startswith(f"{site.name}.var-given-up-")]
+    kept = [each for each in volumes(second) if each.startswith(f"{site.name}.var.aside-")]
     assert len(kept) == 1
-    second.run(f"incus storage volume delete strata {kept[0]} --project strata")
+    # What our own refusals advise takes only what is the appliance's now.
+    removed = ["-e", f"remove={site.name}", "-e", f"remove_state={site.name}"]
+    assert site.fleet.play_on("remove", [second], *removed).returncode == 0
+    assert kept[0] in volumes(second)
+    ran = site.fleet.play_on("release_aside", site.nodes, "-e", f"release_aside={kept[0]}")
+    assert ran.returncode == 0, ran.output
+    assert kept[0] not in volumes(second)
     site.is_at(first)
 
 
@@ -340,6 +393,11 @@ def volumes(node: Node) -> list[str]:
     """Return the names of a node's state volumes."""
     listed = node.query("/1.0/storage-pools/strata/volumes/custom?project=strata&recursion=1")
     return [body["name"] for body in listed]
+
+
+def volumes_of(node: Node, name: str) -> list[str]:
+    """Return those of one appliance."""
+    return [each for each in volumes(node) if each.startswith(f"{name}.")]
 
 
 def test_what_cannot_be_done_is_refused_before_anything_changes(site: Site, fleet: Fleet) -> None:

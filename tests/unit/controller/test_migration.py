@@ -22,7 +22,15 @@ def facts(name: str = "web1", role: str = "", other: str = "", **changes: t.Any)
     layer = {"name": "x", "version": "1", "commit": "c"}
     rest = {"quarantine": "", "swap": False, "restore": None}
     common = {"type": "container", "state": "running", "base": layer, "app": layer, **rest}
-    return {"name": name, "migration": mark, "volumes": {f"{name}.var": 10}, "memory": 0, **common, **changes}
+    return {
+        "name": name,
+        "migration": mark,
+        "volumes": {f"{name}.var": 10},
+        "snapshots": {},
+        "memory": 0,
+        **common,
+        **changes,
+    }
 
 
 def node(*appliances: dict[str, t.Any], **changes: t.Any) -> dict[str, t.Any]:
@@ -98,6 +106,31 @@ def test_what_is_not_wanted_there_is_given_back() -> None:
     assert phase(node1=node(OUT), node2=node(TAKEN), give_back=True) == ("node1", "node2", "give_back")
 
 
+def test_a_node_that_is_no_part_of_the_run_may_run_it_as_well() -> None:
+    nodes = Found({"node1": node(OUT)})
+    for to in ("node1", "node2"):
+        with pytest.raises(BadInput, match=r"it is no part of this run\. It was handed over, and may run there"):
+            plan_moves(Order({"web1": to}), nodes)
+        moves, _sentences = plan_moves(Order({"web1": to}, give_back=True), nodes)
+        assert moves[0].phase == "give_back"
+
+
+def test_the_only_copy_is_not_given_back_to_a_node_that_is_away() -> None:
+    for away in ({"node1": AWAY}, {}):
+        answers = {**away, "node2": node(TAKEN)}
+        with pytest.raises(BadInput, match="cannot be given back to node1"):
+            plan_moves(Order({"web1": "node2"}, give_back=True), Found(answers))
+        assert plan_moves(Order({"web1": "node2"}), Found(answers))[0][0].phase == "start"
+    assert "cannot be given back to node1: it has no state of it" in refused(node2=node(TAKEN), give_back=True)
+    for state in (IN, GIVEN_UP):
+        assert "cannot be given back to node1: no route" in refused(node1=AWAY, node2=node(state))
+
+
+def test_what_is_asked_to_be_given_back_is_by_an_inventory_that_never_changed() -> None:
+    nodes: t.Any = {"node1": node(OUT), "node2": node(TAKEN)}
+    assert phase(to="node1", give_back=True, **nodes) == ("node1", "node2", "give_back")
+
+
 def test_one_that_is_nowhere_may_be_on_a_silent_node() -> None:
     assert "node1 did not answer" in refused(node1=AWAY)
     assert "deploy it first" in refused()
@@ -108,15 +141,28 @@ def test_one_that_is_nowhere_may_be_on_a_silent_node() -> None:
     [
         ({"quarantine": "quarantined since then"}, "Release it first"),
         ({"swap": True}, "playbooks/patch.yml first"),
+        ({"state": "frozen"}, "playbooks/backup.yml first"),
+        ({"state": "error"}, "the engine says 'error'"),
         ({"restore": {"snapshot": "0123456789abcdef"}}, "a restore of backup 01234567 was cut off"),
         ({"type": "virtual-machine"}, "live migration of virtual machines"),
         ({"base": None}, "Strata did not make"),
         ({"memory": 2 * GIB}, "2 GiB of memory are needed, and 1 GiB are free"),
         ({"volumes": {"web1.var": 2 * GIB}}, "has no room for web1"),
+        ({"snapshots": {"web1.var": 2 * GIB}}, "has no room for web1"),
     ],
 )
 def test_one_that_cannot_go_is_refused_with_the_reason(changes: dict[str, t.Any], words: str) -> None:
     assert words in refused(node1=node(facts(**changes)))
+
+
+@pytest.mark.parametrize(("source", "target"), [(OUT, IN), (OUT, TAKEN)])
+@pytest.mark.parametrize("side", ["source", "target"])
+def test_quarantine_outlasts_a_run_that_was_cut_off(source: t.Any, target: t.Any, side: str) -> None:
+    cut = {"quarantine": "quarantined since then"}
+    source, target = {**source, **(cut if side == "source" else {})}, {**target, **(cut if side == "target" else {})}
+    nodes: t.Any = {"node1": node(source), "node2": node(target)}
+    assert "Release it first" in refused(**nodes)
+    assert phase(give_back=True, **nodes) == ("node1", "node2", "give_back")
 
 
 @pytest.mark.parametrize(

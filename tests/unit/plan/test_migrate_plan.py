@@ -23,6 +23,8 @@ from .test_plan import PLACE, build_appliance
 NOW = "20261130T160000Z"
 CASES = sorted((Path(__file__).parent / "migrations").glob("*.yml"))
 OFFER = {"web1.var": {"listing": {"digest": "d"}}}
+COMPOSITION = build_appliance({}).composition
+EXPECTED = {"base": COMPOSITION.base.commit, "app": COMPOSITION.app.commit}
 ARRIVAL: dict[str, t.Any] = {
     "volumes": ["web1.var"],
     "hardware": {"eth0": "00:16:3e:00:00:01"},
@@ -38,7 +40,7 @@ def build_body(data: dict[str, t.Any]) -> dict[str, t.Any]:
     if role := data.get("role"):
         layers = {name: keys for name, keys in devices.items() if instance.is_layer(name)}
         node = "node1" if role in ("in", "taken", "given_up") else "node2"
-        mark = Mark(role, node, NOW, layers, {migration.AUTOSTART: "true"})
+        mark = Mark(role, node, NOW, layers, {migration.AUTOSTART: "true"}, untouched=data.get("untouched", False))
         config |= {migration.KEY: mark.encode()}
         if role != "taken":
             config |= {migration.AUTOSTART: "false"}
@@ -58,6 +60,7 @@ def build_side(case: dict[str, t.Any]) -> Side:
         others,
         case.get("driver", "btrfs"),
         case.get("runs", True),
+        case.get("underway", ""),
     )
 
 
@@ -66,11 +69,11 @@ def plan(case: dict[str, t.Any]) -> list[Step]:
     item = build_appliance(case.get("want", {}))
     phases: dict[str, t.Callable[[], list[Step]]] = {
         "round": lambda: migrate_plan.plan_round(side, case.get("number", 1)),
-        "hand_over": lambda: migrate_plan.plan_hand_over(side, NOW),
-        "give_back": lambda: migrate_plan.plan_give_back(side, check),
+        "hand_over": lambda: migrate_plan.plan_hand_over(side, NOW, case.get("expect", EXPECTED)),
+        "give_back": lambda: migrate_plan.plan_give_back(side, check, restart=case.get("restart", False)),
         "finish": lambda: migrate_plan.plan_finish(side, keep=case.get("keep", False), digests={}),
         "prepare": lambda: migrate_plan.plan_prepare(side, item, PLACE, ARRIVAL),
-        "fetch": lambda: migrate_plan.plan_fetch(side, OFFER, last=False),
+        "fetch": lambda: migrate_plan.plan_fetch(side, case.get("offer", OFFER), last=False),
         "take_over": lambda: migrate_plan.plan_take_over(side, OFFER),
         "start": lambda: migrate_plan.plan_start(side, check),
         "commit": lambda: migrate_plan.plan_commit(side, {}),
@@ -122,7 +125,7 @@ def test_at_every_moment_at_most_one_side_can_start() -> None:
     snapshots: dict[str, list[str]] = {"web1.var": []}
     target = changed(target, migrate_plan.plan_prepare(Side("web1", "node1", None, {}), item, PLACE, ARRIVAL))
     seen.append((can_start(source), can_start(target)))
-    source = changed(source, migrate_plan.plan_hand_over(Side("web1", "node2", source, snapshots), NOW))
+    source = changed(source, migrate_plan.plan_hand_over(Side("web1", "node2", source, snapshots), NOW, EXPECTED))
     seen.append((can_start(source), can_start(target)))
     target = changed(target, migrate_plan.plan_take_over(Side("web1", "node1", target, snapshots), OFFER))
     seen.append((can_start(source), can_start(target)))
@@ -130,6 +133,10 @@ def test_at_every_moment_at_most_one_side_can_start() -> None:
     given_up = changed(target, migrate_plan.plan_give_up(Side("web1", "node1", target, snapshots), "ill"))
     back = changed(source, migrate_plan.plan_give_back(Side("web1", "node2", source, snapshots), {}))
     assert (can_start(given_up), can_start(back)) == (False, True)
+    prepared = changed(target, migrate_plan.plan_prepare(Side("web1", "node1", None, {}), item, PLACE, ARRIVAL))
+    waiting = changed(prepared, migrate_plan.plan_give_up(Side("web1", "node1", prepared, snapshots), "no lock"))
+    with pytest.raises(BadInput, match="is given_up on this node"):
+        migrate_plan.plan_take_over(Side("web1", "node1", waiting, snapshots), OFFER)
     assert back == {**build_body({}), "status": "Running"}
     committed = changed(target, migrate_plan.plan_commit(Side("web1", "node1", target, snapshots), {}))
     own = instance.instance_config(item) | {"volatile.eth0.hwaddr": "00:16:3e:00:00:01", instance.PREVIOUS: "{}"}
@@ -141,6 +148,27 @@ def test_every_planned_action_can_be_applied() -> None:
     planned = {step.action for path in CASES for case in load(path) if "error" not in case for step in plan(case)}
     assert planned <= set(migrate.ACTIONS) | set(apply.ACTIONS)
     assert set(migrate.ACTIONS) - planned == {"digest_volumes"}
+
+
+@pytest.mark.parametrize(
+    ("listens", "expected"),
+    [
+        (":8443", "192.0.2.11:8443"),
+        ("[::]:9443", "192.0.2.11:9443"),
+        ("0.0.0.0:9443", "192.0.2.11:9443"),
+        ("192.0.2.11", "192.0.2.11:8443"),
+        ("198.51.100.7:8444", "192.0.2.11:8444"),
+        ("::", "192.0.2.11:8443"),
+    ],
+)
+def test_an_engine_that_listens_already_is_asked_where_the_node_is(listens: str, expected: str) -> None:
+    assert migrate.reach(listens, "192.0.2.11:8443") == expected
+
+
+@pytest.mark.parametrize("listens", ["127.0.0.1:8443", "[::1]:8443", "localhost:8443", "::1"])
+def test_an_engine_that_listens_to_itself_alone_gives_nothing(listens: str) -> None:
+    with pytest.raises(BadInput, match="where no other node reaches it"):
+        migrate.reach(listens, "192.0.2.11:8443")
 
 
 def test_marks_come_back_as_they_were_written() -> None:
