@@ -66,6 +66,8 @@ def kept_on(node: Node, users: t.Iterable[Node]) -> t.Iterator[Vault]:
         scan = ["ssh-keyscan", "-t", "ed25519", address_of(node.name)]
         hosts = subprocess.run(scan, check=True, capture_output=True, text=True).stdout
         clean(node, users)
+        # The role installs it on nodes that are backed up; this one only looks into the repository.
+        node.run("command -v restic || { apt-get update -q && apt-get install -qy --no-install-recommends restic; }")
         node.run(f"echo '{public}' >> /root/.ssh/authorized_keys")
         try:
             yield Vault(node, path.read_text(), hosts)

@@ -203,6 +203,62 @@ def test_under_another_name_for_a_look(fleet: Fleet, ready: Nodes, vault: Vault)
     assert volumes(node, "it-look") == []
 
 
+def test_a_look_that_was_cut_off_goes_on_or_is_given_up(fleet: Fleet, ready: Nodes, vault: Vault) -> None:
+    """Have it as a run leaves it that is killed just before the end, and one that had no instance yet."""
+    node = ready[0]
+    name = want(fleet, node)
+    fleet.deploy()
+    set_count(node, name, 5)
+    snapshot = back_up(fleet, vault, name)
+    restore(fleet, name, "as=it-look")
+    kept = f"{STORE}/marks/it-look.json"
+    mark = {"snapshot": snapshot, "volumes": ["var"], "moment": "20261122T171500Z", "started": "2026-11-22T17:15:00Z"}
+    mark |= {"whole": True, "of": name, "repository": "offsite"}
+
+    def cut() -> None:
+        node.run(f"incus --project strata stop it-look --force; echo '{json.dumps({'restore': mark})}' > {kept}")
+
+    cut()
+    restore(fleet, name, "as=it-look", f"snapshot={snapshot[:8]}")
+    assert count(node, "it-look") == 7
+    assert "restore" not in json.loads(node.run(f"cat {kept}").stdout)
+    cut()
+    fleet.deploy(changed=False)
+    ran = fleet.play("remove", "-e", "remove=it-look")
+    assert ran.returncode != 0
+    assert "remove_state=it-look" in " ".join(ran.output.split()), ran.output
+    node.run("incus --project strata delete it-look")
+    ran = fleet.play("remove", "-e", "remove=it-look")
+    assert ran.returncode != 0
+    assert f"-e restore={name} -e restore_snapshot={snapshot[:8]} -e restore_as=it-look" in " ".join(ran.output.split())
+    gone = fleet.play("remove", "-e", "remove=it-look", "-e", "remove_state=it-look")
+    assert gone.returncode == 0, gone.output
+    assert volumes(node, "it-look") == []
+    assert node.run(f"ls {kept}", check=False).returncode
+
+
+def test_layers_of_a_restore_under_way_are_kept(fleet: Fleet, ready: Nodes) -> None:
+    node = ready[0]
+    fleet.depot.publish_app("kept", "1-1")
+    commit = fleet.depot.repo.rev("app/kept/1-1")
+    name = fleet.want("kept", node, app="kept")
+    fleet.deploy()
+    del fleet.appliances[name]
+    removed = fleet.play("remove", "-e", f"remove={name}", "-e", f"remove_state={name}")
+    assert removed.returncode == 0, removed.output
+    fleet.want("web", node)
+    node.run(f"mkdir -p {RESTORES}; echo '[\"{commit}\"]' > {RESTORES}/needs.json")
+    node.run(f"systemd-run --quiet --unit=it-reader flock {RESTORES}/lock sleep infinity")
+    try:
+        fleet.deploy()
+        assert node.run(f"ls {STORE}/layers/{commit}", check=False).returncode == 0
+    finally:
+        node.run("systemctl stop it-reader")
+    fleet.deploy()
+    assert node.run(f"ls {STORE}/layers/{commit}", check=False).returncode
+    node.run(f"rm {RESTORES}/needs.json")
+
+
 def instance_address(node: Node, name: str) -> str:
     addresses = node.query(f"/1.0/instances/{name}/state?project=strata")["network"]["eth0"]["addresses"]
     return str(next(each["address"] for each in addresses if each["family"] == "inet"))
@@ -229,6 +285,9 @@ def test_one_path(fleet: Fleet, ready: Nodes, vault: Vault) -> None:
     restore(fleet, name, "path=/var/lib/site", changed=True)
     whole = f"/var/lib/strata/restored/{name}/{snapshot}/var+lib+site/site"
     assert node.run(f"stat -c %u:%a {whole} {whole}/starts").stdout.split() == ["33:755", "33:640"]
+    node.run(f"chmod 755 /var/lib/strata/restored/{name}")
+    refuse(fleet, "has mode 0755", words=arguments(name, "path=/var/lib/site"))
+    node.run(f"chmod 700 /var/lib/strata/restored/{name}")
     refuse(fleet, "has nothing at /volumes/var/lib/none", words=arguments(name, "path=/var/lib/none"))
     refuse(fleet, "is not in a backup of", words=arguments(name, "path=/etc/passwd"))
 
@@ -362,6 +421,8 @@ def test_killed_while_volumes_change_places(fleet: Fleet, ready: Nodes, vault: V
     fleet.refuse(f"a restore of backup {snapshot[:8]} was cut off", f"-e restore={name}")
     status = fleet.play("status", "-e", "status_fail=true")
     assert "was cut off" in " ".join(status.output.split())
+    # What restores less than the other had begun to would end it with a part missing.
+    refuse(fleet, "leaves out its versions of base and app", words=arguments(name, f"over={name}", "volume=var"))
     restore(fleet, name, f"over={name}")
     assert count(node, name) == 71
     assert volumes(node, name) == [f"{name}.var", aside]
