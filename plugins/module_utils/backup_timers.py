@@ -27,7 +27,10 @@ OWN = (
     (UNITS, "strata-backup@.service"),
     (str(Path(PROGRAM).parent), Path(PROGRAM).name),
 )
+UNFINISHED = f"{SETTINGS}/.unfinished"  # is there while systemd may not know yet what the files say
 ONLY_ROOT, EVERYONE = 0o600, 0o644
+# Where the sandbox below lets nothing be written, or throws away what was.
+SHUT = ("/home", "/root", "/run/user", "/usr", "/boot", "/efi", "/etc", "/tmp", "/var/tmp")  # noqa: S108 - to refuse
 # What the sandbox leaves is what showing restic the snapshots takes: mounts, reading all files, and openat2(2), which
 # bwrap calls and RestrictSUIDSGID forbids.
 SERVICE = f"""\
@@ -86,10 +89,14 @@ class File:
 
 
 class Timers(t.NamedTuple):
-    """What there is: files by path, with mode and content, and the timers that run."""
+    """What there is: files by path, with mode and content, and the timers that run.
+
+    ``is_cut``: a run was cut off, so what runs may be what the files said before.
+    """
 
     files: t.Mapping[str, File]
     running: t.Collection[str]
+    is_cut: bool = False
 
 
 def build(
@@ -130,11 +137,11 @@ def make_plan(want: t.Mapping[str, File], have: Timers) -> Plan:
     gone = sorted(set(have.files) - set(want))
     timers = sorted(_unit(path) for path in want if path.endswith(".timer"))
     ended = [_unit(path) for path in gone if path.endswith(".timer")]
-    begun = [unit for unit in timers if unit not in have.running or f"{UNITS}/{unit}" in changed]
+    begun = [unit for unit in timers if have.is_cut or unit not in have.running or f"{UNITS}/{unit}" in changed]
     steps = [Step("", "stop_timer", f"stop {unit}", {"unit": unit}) for unit in ended]
     steps += [Step("", "remove", f"remove {path}", {"path": path}) for path in gone]
     steps += [Step("", "write", f"write {path}", {"path": path, "file": want[path]}) for path in sorted(changed)]
-    if any(path.startswith(UNITS) for path in (*gone, *changed)):
+    if have.is_cut or any(path.startswith(UNITS) for path in (*gone, *changed)):
         steps.append(Step("", "reload", "have systemd read its units again", {}))
     steps += [Step("", "start_timer", f"start {unit}", {"unit": unit}) for unit in begun]
     before = {path: have.files[path].shown for path in (*changed, *gone) if path in have.files}
@@ -158,7 +165,7 @@ def read() -> Timers:
             files[str(path)] = File(content, path.stat().st_mode & 0o7777, _show(path, content))
     timers = [_unit(path) for path in files if path.endswith(".timer")]
     running = [unit for unit in timers if command.call(["systemctl", "is-active", "--quiet", unit]).returncode == 0]
-    return Timers(files, running)
+    return Timers(files, running, Path(UNFINISHED).exists())
 
 
 def _show(path: Path, content: bytes) -> str:
@@ -181,16 +188,36 @@ def check_schedules(items: t.Iterable[Data]) -> None:
             ) from error
 
 
+def check_places(repositories: Data) -> None:
+    """Raise BadInput for a repository in a folder of this node where a timer's run cannot keep anything."""
+    for name, shown in repositories.items():
+        place = os.path.realpath(shown["url"]) if shown["url"].startswith("/") else ""
+        shut = [folder for folder in SHUT if place == folder or place.startswith(f"{folder}/")]
+        if shut:
+            raise BadInput(
+                f"Repository {name} is in {place}, but what a timer runs is shut out of {shut[0]}: move it, such as to "
+                "/var/backups, or take schedule out of the appliance_backup of those who use it",
+                repository=name,
+            )
+
+
 def apply(plan: Plan) -> None:
-    """Carry the plan out."""
+    """Carry the plan out. Where that is cut off, the next plan has systemd read all of it."""
+    _make_folders(Path(UNFINISHED))
+    Path(UNFINISHED).touch()
     for step in plan.steps:
         ACTIONS[step.action](**step.args)
+    Path(UNFINISHED).unlink()
+
+
+def _make_folders(path: Path) -> None:
+    for folder in reversed([each for each in path.parents if not each.exists()]):
+        folder.mkdir(mode=0o700 if str(folder).startswith(SETTINGS) else 0o755)
 
 
 def _write(path: str, file: File) -> None:
     target = Path(path)
-    for folder in reversed([each for each in target.parents if not each.exists()]):
-        folder.mkdir(mode=0o700 if str(folder).startswith(SETTINGS) else 0o755)
+    _make_folders(target)
     temporary = target.with_name(f".{target.name}.new")
     temporary.unlink(missing_ok=True)
     with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, file.mode), "wb") as opened:

@@ -120,6 +120,8 @@ def work(params: dict[str, t.Any], check_mode: bool) -> runner.Result:
     if not Path("/run/systemd/system").is_dir():
         return runner.Result(facts={"timers": {}})
     backup_timers.check_schedules(scheduled)
+    used = {item["repository"] for item in scheduled}
+    backup_timers.check_places({name: body for name, body in params["repositories"].items() if name in used})
     backup_options.wishes_of(scheduled, backup_options.repositories_of(params))
     common = {key: params[key] for key in COMMON}
     program = base64.b64decode(params["program"])

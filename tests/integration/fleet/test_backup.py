@@ -250,6 +250,29 @@ def test_killed_while_the_app_is_held(backed: Fleet, node: Node) -> None:
     assert_nothing_is_left(node, name)
 
 
+def test_what_began_while_a_backup_waited(backed: Fleet, node: Node) -> None:
+    name = want(backed, node)
+    backed.deploy()
+    back_up(backed)
+    marks = f"{STORE}/marks/{name}.json"
+    node.run(f"cp {marks} {marks}.kept; systemd-run --unit=it-holder --collect flock {STORE}/lock sleep infinity")
+    try:
+        process = backed.start("backup")
+        waits = f"! flock --nonblock {STORE}/backups/{name}.lock true"
+        backed.controller.wait(lambda: node.run(waits, check=False).returncode == 0, process)
+        cut = json.dumps({"swap": {"verb": "patch"}})
+        node.run(f"echo {shlex.quote(cut)} > {marks}")  # what a patch leaves that is killed
+    finally:
+        node.run("systemctl stop it-holder")
+    output = process.communicate()[0]
+    node.run(f"mv {marks}.kept {marks}")
+    assert process.returncode, output
+    assert "a patch or rollback of it was cut off" in " ".join(output.split())
+    assert len(snapshots(node, name)) == 1
+    assert remembered(node, name)["failures"] == 1
+    assert_nothing_is_left(node, name)
+
+
 def test_killed_while_restic_works(backed: Fleet, node: Node) -> None:
     name = want(backed, node)
     backed.deploy()
@@ -312,10 +335,16 @@ def test_repositories_that_cannot_be_used(backed: Fleet, node: Node) -> None:
     repositories["local"] = {"url": PLACE, "password": PASSWORD}
     node.run(f"mv {PLACE} {PLACE}.away")
     backed.refuse("is gone, but this node has backups in", playbook="backup")
+    newcomer = want(backed, node, "newcomer")  # of which the node has no backup
+    backed.deploy()
+    backup = backed.appliances[name].pop("appliance_backup")
+    backed.refuse("is gone, but this node has backups in", f"Not backed up: {newcomer}", playbook="backup")
     assert node.run(f"ls {PLACE}", check=False).returncode
+    backed.appliances[name]["appliance_backup"] = backup
     node.run(f"mv {PLACE}.away {PLACE}")
     back_up(backed)
     assert "failures" not in remembered(node, name)
+    del backed.appliances[newcomer]
 
     # A disk that is full.
     inside(node, name, "head -c 20000000 /dev/urandom > /var/lib/site/much")
@@ -359,6 +388,7 @@ def test_several_appliances_over_sftp_to_another_node(
         "url": f"sftp:root@{address_of(other.name)}:{PLACE}",
         "password": PASSWORD,
         "ssh_key": key.read_text(),
+        "environment": {"GOMAXPROCS": "1"},  # a secret as short as that is in every other word
     }
     backed.variables["backup_repositories"] = {"local": {**repository, "known_hosts": hosts}}
     other.run(f"rm -rf {PLACE}; echo {shlex.quote(public)} >> /root/.ssh/authorized_keys")

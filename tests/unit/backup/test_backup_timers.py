@@ -11,8 +11,11 @@ import typing as t
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from ansible_collections.strata.fleet.plugins.module_utils import backup_main
+import pytest
+from ansible_collections.strata.fleet.plugins.module_utils import backup_main, backup_timers
 from ansible_collections.strata.fleet.plugins.module_utils.backup_timers import PROGRAM, Timers, build, make_plan
+from ansible_collections.strata.fleet.plugins.module_utils.errors import BadInput
+from ansible_collections.strata.fleet.plugins.module_utils.model import Plan, Step
 from ansible_collections.strata.fleet.plugins.plugin_utils.backup_program import build_program
 
 COMMON = {"node": "node1", "wait": 60, "parallel": 2}
@@ -63,6 +66,41 @@ def test_a_timer_that_somebody_stopped_is_started() -> None:
     assert [step.sentence for step in make_plan(files(), Timers(files(), [])).steps] == [
         "start strata-backup@web1.timer"
     ]
+
+
+@pytest.mark.parametrize("begun", [files("hourly"), {}])
+def test_what_a_run_that_was_cut_off_wrote_comes_into_force(begun: dict[str, t.Any]) -> None:
+    """All files are as they should be, but systemd may not have read them."""
+    running = ["strata-backup@web1.timer"] if begun else []
+    plan = make_plan(begun, Timers(begun, running, is_cut=True))
+    timers = ["start strata-backup@web1.timer"] if begun else []
+    assert [step.sentence for step in plan.steps] == ["have systemd read its units again", *timers]
+
+
+def test_a_run_that_is_cut_off_leaves_a_note(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    note = tmp_path / "strata" / ".unfinished"
+    monkeypatch.setattr(backup_timers, "UNFINISHED", str(note))
+    file = backup_timers.File(b"x", 0o600, "")
+    write = Step("", "write", "write", {"path": str(tmp_path / "units" / "file"), "file": file})
+    blocked = Step("", "write", "write", {"path": str(tmp_path / "units" / "file" / "below"), "file": file})
+    with pytest.raises(OSError, match="units/file"):
+        backup_timers.apply(Plan((write, blocked), {}, {}))
+    assert note.exists()
+    backup_timers.apply(Plan((write,), {}, {}))
+    assert not note.exists()
+
+
+@pytest.mark.parametrize("place", ["/root/backup", "/home/ops/backup", "/run/user/0/x", "/root", "/srv/../etc/x"])
+def test_a_repository_where_a_timer_can_keep_nothing(place: str) -> None:
+    with pytest.raises(BadInput, match=r"Repository near is in .*: move it"):
+        backup_timers.check_places({"near": {"url": place}})
+
+
+def test_a_repository_elsewhere(tmp_path: Path) -> None:
+    backup_timers.check_places({"near": {"url": "/srv/rootless"}, "far": {"url": "sftp:host:/root/backup"}})
+    (tmp_path / "link").symlink_to("/root/backup")
+    with pytest.raises(BadInput):
+        backup_timers.check_places({"near": {"url": str(tmp_path / "link")}})
 
 
 def test_what_nobody_needs_any_more_goes() -> None:
