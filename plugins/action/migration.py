@@ -50,7 +50,9 @@ class ActionModule(ActionBase):
             moves = with_items(planned, found, variables, nodes)
         for sentence in (*sentences, *warnings):
             self._display.display(sentence)
-        return {"changed": bool(moves), "moves": moves, "steps": sentences, "warnings": warnings}
+        settled = {name: node for name, node in targets.items() if name not in {move.name for move in planned}}
+        settled |= {move.name: move.target for move in planned if move.phase == migration.TIDY}
+        return {"changed": bool(moves), "moves": moves, "settled": settled, "steps": sentences, "warnings": warnings}
 
 
 def read_order(

@@ -11,10 +11,11 @@ from ansible.plugins.action import ActionBase
 from ansible_collections.strata.fleet.plugins.plugin_utils import inventory_line
 from ansible_collections.strata.fleet.plugins.plugin_utils.fleet import find_node
 from ansible_collections.strata.fleet.plugins.plugin_utils.inventory import Inventory, failures
-from ansible_collections.strata.fleet.plugins.plugin_utils.migration_outcome import GOOD, MIGRATED, Outcome, judge
+from ansible_collections.strata.fleet.plugins.plugin_utils.migration_outcome import GOOD, MIGRATED, judge
 
 SPEC = {
     "outcomes": {"type": "list", "elements": "dict", "default": []},
+    "settled": {"type": "dict", "default": {}},
     "show_inventory": {"type": "bool", "default": True},
     "write_inventory": {"type": "bool", "default": False},
 }
@@ -35,7 +36,8 @@ class ActionModule(ActionBase):
         for each in outcomes:
             self._display.display(str(each))
         with failures():
-            lines = self._find_lines(outcomes, task_vars or {}) if arguments["show_inventory"] else []
+            places = {**arguments["settled"], **{each.name: each.target for each in outcomes if each.word == MIGRATED}}
+            lines = self._find_lines(places, task_vars or {}) if arguments["show_inventory"] else []
         told = []
         for name, to, line in lines:
             is_written = bool(line and arguments["write_inventory"] and not self._task.check_mode)
@@ -50,15 +52,14 @@ class ActionModule(ActionBase):
         return {**answer, "msg": "\n".join(str(each) for each in outcomes) or "nothing to do"}
 
     def _find_lines(
-        self, outcomes: list[Outcome], task_vars: Data
+        self, places: t.Mapping[str, str], task_vars: Data
     ) -> list[tuple[str, str, inventory_line.Line | None]]:
-        """Return the appliances that the inventory has elsewhere than they are now, with the line that says so."""
+        """Return the appliances that the inventory has elsewhere than in ``places``, with the line that says so."""
         inventory = Inventory(self._loader, task_vars)
         nodes: dict[str, Data] = {name: {} for name in inventory.members("nodes")}
         sources = [str(source) for source in task_vars.get("ansible_inventory_sources") or []]
         found = []
-        for each in outcomes:
-            own = inventory.read(each.name, "appliance_node")
-            if each.word == MIGRATED and find_node(own, nodes) != each.target:
-                found.append((each.name, each.target, inventory_line.find_line(sources, each.name, each.target)))
+        for name, place in places.items():
+            if find_node(inventory.read(name, "appliance_node"), nodes) != place:
+                found.append((name, place, inventory_line.find_line(sources, name, place)))
         return found

@@ -60,7 +60,7 @@ class Engine:
     def begin(self, path: str, body: Body) -> tuple[str, Body]:
         """POST, and return the operation that the engine works on in the background, and what that says of itself."""
         answer = self._transport.call("POST", f"/1.0{path}", query={"project": self.project}, body=body)
-        return answer.operation, dict(answer.metadata["metadata"] or {})
+        return answer.operation, dict(answer.metadata["metadata"])
 
     def update(self, path: str, body: Body, etag: str = "") -> None:
         """PATCH: keys that are not named stay as they are."""

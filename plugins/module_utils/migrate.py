@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import concurrent.futures
 import contextlib
 import ipaddress
 import json
@@ -188,33 +189,18 @@ def remember_move(node: Node, appliance: str, args: Args) -> None:
 def pull_volumes(node: Node, _appliance: str, args: Args) -> Facts:
     """Fetch volumes from another node, each with its config, so that its files' owners are understood.
 
-    All begin at once: the other engine forgets an offer that nobody takes up within 10 s. Raises the first error, once
+    All at once: the other engine forgets an offer that nobody takes up within 10 s. Raises the first error, once
     nothing of this is under way any more.
     """
+    offers = sorted(args["volumes"].items())
+    with concurrent.futures.ThreadPoolExecutor(max_workers=len(offers)) as pool:
+        begun = {volume: pool.submit(_pull, node, volume, offer) for volume, offer in offers}
+    return {"seconds": {volume: each.result() for volume, each in begun.items()}}
+
+
+def _pull(node: Node, volume: str, offer: Args) -> float:
+    """Fetch one volume, and return how many seconds that took."""
     begun = time.monotonic()
-    operations, seconds, failed = {}, {}, []
-    for volume, offer in sorted(args["volumes"].items()):
-        try:
-            operations[volume] = _begin_pull(node, volume, offer)
-        except StrataError as error:
-            failed.append(error)
-    for volume, operation in operations.items():
-        try:
-            node.engine.wait(operation, COPY_TIMEOUT)
-            seconds[volume] = round(time.monotonic() - begun, 3)
-        except EngineError as error:
-            # Half of a difference is no state: the next run fetches it whole. It cannot have been started here.
-            with contextlib.suppress(StrataError):
-                node.engine.delete(_volume_path(node, volume))
-            failed.append(error)
-        except StrataError as error:
-            failed.append(error)
-    if failed:
-        raise failed[0]
-    return {"seconds": seconds}
-
-
-def _begin_pull(node: Node, volume: str, offer: Args) -> str:
     source = {
         "type": "migration",
         "mode": "pull",
@@ -225,7 +211,14 @@ def _begin_pull(node: Node, volume: str, offer: Args) -> str:
         "volume_only": False,
     }
     body = {"name": volume, "type": "custom", "content_type": "filesystem", "config": offer["config"], "source": source}
-    return node.engine.begin(f"/storage-pools/{node.pool}/volumes/custom", body)[0]
+    try:
+        node.engine.create(f"/storage-pools/{node.pool}/volumes/custom", body, COPY_TIMEOUT)
+    except EngineError:
+        # Half of a difference is no state: the next run fetches it whole. It cannot have been started here.
+        with contextlib.suppress(StrataError):
+            node.engine.delete(_volume_path(node, volume))
+        raise
+    return round(time.monotonic() - begun, 3)
 
 
 def check_listings(node: Node, appliance: str, args: Args) -> Facts:

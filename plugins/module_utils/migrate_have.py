@@ -113,6 +113,7 @@ def _describe(node: Node, body: Body, memory: t.Mapping[int, int], driver: str, 
         "restore": known.get("restore"),
         "volumes": {volume: _measure(node, volume) for volume in own},
         "snapshots": {volume: _measure_snapshots(node, volume) for volume in own if driver == COPIES},
+        "leftovers": [] if mark else _own_snapshots(node, own),
         "memory": int(limit) if limit.isdigit() and int(limit) else memory.get(pid, 0),
         "hardware": {device: mac for device in body["devices"] if (mac := config.get(f"volatile.{device}.hwaddr"))},
         "previous": config.get(instance.PREVIOUS, ""),
@@ -121,6 +122,16 @@ def _describe(node: Node, body: Body, memory: t.Mapping[int, int], driver: str, 
         # What is frozen for a backup is let go by the stop.
         "backups": {key: mark for key, mark in backup_marks.read(node.store, name).items() if key != "frozen"},
     }
+
+
+def _own_snapshots(node: Node, volumes: t.Iterable[str]) -> list[str]:
+    """Return the snapshots that a migration left, as volume/snapshot."""
+    return [
+        f"{volume}/{each}"
+        for volume in volumes
+        for each in node.engine.snapshot_names(node.pool, volume)
+        if migration.is_own_snapshot(each)
+    ]
 
 
 def _measure(node: Node, volume: str, snapshot: str = "") -> int:

@@ -72,10 +72,15 @@ moves:
   description:
     - What happens, in order - C(name), C(source), C(target), what the nodes know (C(facts)), the appliance as it is to
       be on the target (C(item)), and the C(phase) that it is in. V(copy) begins, or goes on while the appliance runs.
-      V(switch), V(start) and V(finish) take up what was cut off. V(give_back) and V(clean) undo it.
+      V(switch), V(start), V(finish) and V(tidy) take up what was cut off. V(give_back) and V(clean)
+      undo it.
   returned: success
   type: list
   elements: dict
+settled:
+  description: By name, the node of each appliance that is where it is asked to be.
+  returned: success
+  type: dict
 steps:
   description: What will happen, a sentence for each appliance.
   returned: success

@@ -79,6 +79,10 @@ appliances:
       description: >-
         The bytes that the snapshots of each take on disk, on pools of driver C(dir), where each is a copy of all of it.
       type: dict
+    leftovers:
+      description: The snapshots, as C(volume/snapshot), that a migration left which ended otherwise.
+      type: list
+      elements: str
     memory:
       description: Its memory limit in bytes, or what it uses where it has none.
       type: int

@@ -19,6 +19,10 @@ options:
     type: list
     elements: dict
     default: []
+  settled:
+    description: By name, the node of each appliance that was asked for and is there already.
+    type: dict
+    default: {}
   show_inventory:
     description: Tell what to change in the inventory. An evacuation is not to stay, and changes nothing there.
     type: bool

@@ -18,6 +18,7 @@ from ansible_collections.strata.fleet.plugins.plugin_utils.verdicts import reaso
 MARGIN = 256 * 2**20  # bytes that are left free on a pool
 # Phases, each of which goes on to the end: what is there decides where a migration is taken up.
 COPY, SWITCH, START, FINISH, GIVE_BACK, CLEAN = ("copy", "switch", "start", "finish", "give_back", "clean")
+TIDY = "tidy"  # it is there and at rest, only snapshots of the rounds are left
 # The phase, by what is on the node that it leaves and on the one that it goes to ('here': an appliance like any other).
 PHASES: t.Mapping[tuple[str, str], str] = {
     ("here", ""): COPY,
@@ -136,7 +137,8 @@ def find_move(name: str, target: str, found: Found, *, give_back: bool = False) 
     target = moving or asked
     source = next((node for node in sources if node != target), "")
     if not source and not incoming:
-        return None
+        own = places[target]
+        return Move(name, target, target, TIDY, own) if own["leftovers"] else None
     if found.silence(target):
         return _without_target(name, source, target, found, give_back=give_back)
     there = places.get(target)
@@ -292,6 +294,7 @@ def describe(move: Move) -> str:
         START: f"is started on {move.target}: a run was cut off after that took it over",
         FINISH: f"serves on {move.target}, and is removed from {move.source}",
         GIVE_BACK: f"is given back to {move.source}",
+        TIDY: f"is on {move.target}, and snapshots that its migration left there are let go of",
         CLEAN: f"is on {move.source} again, and what is left of it on {move.target} is removed",
     }
     return f"{move.name}: {said[move.phase]}"

@@ -8,7 +8,13 @@ from __future__ import annotations
 import datetime as dt
 import typing as t
 
-from ansible_collections.strata.fleet.plugins.plugin_utils.migration import CLEAN, FINISH, GIVE_BACK, START
+from ansible_collections.strata.fleet.plugins.plugin_utils.migration import (
+    CLEAN,
+    FINISH,
+    GIVE_BACK,
+    START,
+    TIDY,
+)
 
 MIGRATED, UNDONE, GIVEN_BACK, FAILED, UNFINISHED = "migrated", "undone", "given_back", "failed", "unfinished"
 GOOD = (MIGRATED, UNDONE)
@@ -41,8 +47,18 @@ class Outcome(t.NamedTuple):
 
 
 def judge(entry: Result) -> Outcome:
-    """Return what became of one appliance. ``entry`` has what each phase returned, {} for one that was not called."""
-    word, reason = _judge(entry)
+    """Return what became of one appliance.
+
+    ``entry`` has what each phase returned, {} for one that was not called, and as ``fault`` why no copy was made while
+    it ran.
+    """
+    if entry["fault"]:
+        word, reason = FAILED, f"{entry['fault']} It is on {entry['source']}, where it was not stopped. Run again."
+    elif entry["phase"] == TIDY:
+        left = find_faults(entry, "tidied")
+        word, reason = (UNFINISHED, f"{left} Run again.") if left else (UNDONE, "")
+    else:
+        word, reason = _judge(entry)
     seconds = find_interruption(entry["handed"].get("began"), entry["taken"].get("ended")) if word == MIGRATED else None
     return Outcome(entry["name"], entry["source"], entry["target"], word, reason, seconds)
 

@@ -203,6 +203,7 @@ def test_an_appliance_goes_and_comes_back_while_a_client_writes(site: Site) -> N
     again = site.migrate(second.name)
     assert not has_changed(again), again.output
     assert f"{site.name}: nothing to do, it is on {second.name}" in again.output
+    assert "To change in the inventory" in again.output
     site.is_at(second)
     assert site.migrate(first.name).returncode == 0
     site.is_at(first)
@@ -295,6 +296,25 @@ def test_it_can_be_told_to_stay_where_it_was(site: Site) -> None:
         wait_until(lambda: site.rows(first) >= {client.committed[-1]})
     assert site.rows(first) >= set(client.committed)
     site.is_at(first)
+
+
+def test_one_that_cannot_be_copied_leaves_the_others_their_report(site: Site) -> None:
+    first, second = site.nodes
+    fleet = site.fleet
+    twin = fleet.want("twin", first)
+    fleet.deploy()
+    other = Site(fleet, site.nodes, twin)
+    done = once(second, moment(other, "prepared")[1], f"incus delete --project strata {twin}")
+    names = ["-e", f"migrate={site.name},{twin}", "-e", f"migrate_to={second.name}"]
+    ran = fleet.play_on("migrate", site.nodes, *names)
+    wait_until(done)
+    said = " ".join(ran.output.split())
+    assert ran.returncode != 0, ran.output
+    assert f"{site.name}: migrated from {first.name} to {second.name}" in said, ran.output
+    assert f"{twin}: did not migrate from {first.name} to {second.name}" in said, ran.output
+    assert "To change in the inventory" in said, ran.output
+    assert (other.holders(), site.holders()) == ([first.name], [second.name])
+    site.is_at(second)
 
 
 @pytest.mark.parametrize("side", [0, 1])
@@ -416,6 +436,13 @@ def test_what_cannot_be_done_is_refused_before_anything_changes(site: Site, flee
         ran = fleet.play_on("migrate", site.nodes, *arguments)
         assert ran.returncode != 0, ran.output
         assert sentence in " ".join(ran.output.split()), ran.output
+    twin = fleet.want("twin", first)
+    fleet.deploy()
+    second.run(f"incus storage volume create strata {twin}.var --project strata")
+    ran = fleet.play_on("migrate", site.nodes, "-e", f"migrate={site.name},{twin}", "-e", f"migrate_to={second.name}")
+    assert ran.returncode != 0
+    assert "this node has state of an earlier one of that name" in " ".join(ran.output.split()), ran.output
+    assert site.state(second) == ""
     fleet.appliances[site.name]["appliance_memory"] = "1TiB"  # more than any node has
     fleet.deploy()
     ran = site.migrate(second.name)

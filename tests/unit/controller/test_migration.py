@@ -27,6 +27,7 @@ def facts(name: str = "web1", role: str = "", other: str = "", **changes: t.Any)
         "migration": mark,
         "volumes": {f"{name}.var": 10},
         "snapshots": {},
+        "leftovers": [],
         "memory": 0,
         **common,
         **changes,
@@ -87,6 +88,12 @@ def test_nothing_is_done_where_it_is_there(source: t.Any, target: t.Any) -> None
 )
 def test_it_can_be_told_to_stay_as_long_as_nobody_took_it_over(source: t.Any, target: t.Any, expected: str) -> None:
     assert phase(to="node1", node1=node(source), node2=node(target)) == ("node1", "node2", expected)
+
+
+def test_snapshots_that_a_cut_off_run_left_are_let_go_of() -> None:
+    left = facts(leftovers=["web1.var/strata-migrate-1"])
+    assert phase(node2=node(left)) == ("node2", "node2", "tidy")
+    assert phase(node1=node(KEPT), node2=node(left)) == ("node2", "node2", "tidy")
 
 
 @pytest.mark.parametrize(("source", "target"), [(facts(), TAKEN), (facts(), facts()), (None, IN), (None, GIVEN_UP)])
@@ -242,7 +249,7 @@ def test_a_node_is_filled_with_what_the_inventory_has_on_it() -> None:
 
 
 RESULTS = ("handed", "taken", "given_up", "back", "cleaned", "committed", "finished", "tidied")
-EMPTY: dict[str, t.Any] = {key: {} for key in RESULTS}
+EMPTY: dict[str, t.Any] = {**{key: {} for key in RESULTS}, "fault": ""}
 DONE: dict[str, t.Any] = {"steps": []}
 ENTRY = {"name": "web1", "source": "node1", "target": "node2", "phase": "copy", **EMPTY}
 WENT = {
@@ -283,6 +290,15 @@ WENT = {
                 "cleaned": {"msg": "No."},
             },
             "did not migrate to node2, it runs on node1 again: No engine. No.",
+        ),
+        (
+            {**ENTRY, "fault": "No route."},
+            "did not migrate from node1 to node2: No route. It is on node1, where it was not stopped. Run again.",
+        ),
+        ({**ENTRY, "phase": "tidy", "source": "node2", "tidied": DONE}, "is on node2, as before"),
+        (
+            {**ENTRY, "phase": "tidy", "source": "node2", "tidied": {"msg": "Busy."}},
+            "is on node2, and something is left to do: Busy. Run again.",
         ),
         (
             {**ENTRY, "taken": {"unreachable": True, "msg": "Gone."}},
@@ -350,5 +366,5 @@ def test_what_is_not_plain_is_left_to_a_person(tmp_path: Path, text: str) -> Non
 
 
 def test_every_phase_has_a_sentence() -> None:
-    for each in set(migration.PHASES.values()):
+    for each in {*migration.PHASES.values(), migration.TIDY}:
         assert migration.describe(migration.Move("web1", "node1", "node2", each, facts())).startswith("web1: ")
