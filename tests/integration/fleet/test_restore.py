@@ -212,7 +212,12 @@ def test_a_look_that_was_cut_off_goes_on_or_is_given_up(fleet: Fleet, ready: Nod
     snapshot = back_up(fleet, vault, name)
     restore(fleet, name, "as=it-look")
     kept = f"{STORE}/marks/it-look.json"
-    mark = {"snapshot": snapshot, "volumes": ["var"], "moment": "20261122T171500Z", "started": "2026-11-22T17:15:00Z"}
+    mark: dict[str, t.Any] = {
+        "snapshot": snapshot,
+        "volumes": ["var"],
+        "moment": "20261122T171500Z",
+        "started": "2026-11-22T17:15:00Z",
+    }
     mark |= {"whole": True, "of": name, "repository": "offsite"}
 
     def cut() -> None:
