@@ -251,6 +251,7 @@ def test_layers_of_a_restore_under_way_are_kept(fleet: Fleet, ready: Nodes) -> N
     del fleet.appliances[name]
     removed = fleet.play("remove", "-e", f"remove={name}", "-e", f"remove_state={name}")
     assert removed.returncode == 0, removed.output
+    fleet.variables["store_collect"] = True
     fleet.want("web", node)
     node.run(f"mkdir -p {RESTORES}; echo '[\"{commit}\"]' > {RESTORES}/needs.json")
     node.run(f"systemd-run --quiet --unit=it-reader flock {RESTORES}/lock sleep infinity")
@@ -259,6 +260,7 @@ def test_layers_of_a_restore_under_way_are_kept(fleet: Fleet, ready: Nodes) -> N
         assert node.run(f"ls {STORE}/layers/{commit}", check=False).returncode == 0
     finally:
         node.run("systemctl stop it-reader")
+    fleet.want("other", node)
     fleet.deploy()
     assert node.run(f"ls {STORE}/layers/{commit}", check=False).returncode
     node.run(f"rm {RESTORES}/needs.json")
