@@ -113,7 +113,7 @@ class Controller:
         }
 
     def module(
-        self, host: str, name: str, *, check: bool = False, user: str = "root", **options: t.Any
+        self, host: str, name: str, /, *, check: bool = False, user: str = "root", **options: t.Any
     ) -> dict[str, t.Any]:
         """Run one module on one host and return its result, ``failed`` and ``unreachable`` included."""
         argv = ["ansible", "-i", str(INVENTORY), host, "-m", f"strata.fleet.{name}", "-e", f"ansible_user={user}"]
