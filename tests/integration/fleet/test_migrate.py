@@ -431,6 +431,13 @@ def test_what_cannot_be_done_is_refused_before_anything_changes(site: Site, flee
         ran = fleet.play_on("migrate", site.nodes, *arguments)
         assert ran.returncode != 0, ran.output
         assert sentence in " ".join(ran.output.split()), ran.output
+    twin = fleet.want("twin", first)
+    fleet.deploy()
+    second.run(f"incus storage volume create strata {twin}.var --project strata")
+    ran = fleet.play_on("migrate", site.nodes, "-e", f"migrate={site.name},{twin}", "-e", f"migrate_to={second.name}")
+    assert ran.returncode != 0
+    assert "this node has state of an earlier one of that name" in " ".join(ran.output.split()), ran.output
+    assert site.state(second) == ""
     fleet.appliances[site.name]["appliance_memory"] = "1TiB"  # more than any node has
     fleet.deploy()
     ran = site.migrate(second.name)
