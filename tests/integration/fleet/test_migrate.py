@@ -251,29 +251,35 @@ def test_controller_killed(site: Site, name: str) -> None:
     assert site.state(first) == ""
 
 
+def cut_off_once_handed_over(site: Site) -> None:
+    """Leave the appliance as a run does that is killed between the two nodes' parts: handed over, and not taken."""
+    first, second = site.nodes
+    reached = once(*moment(site, "prepared"))
+    process = site.fleet.start_on(
+        "migrate", site.nodes, "-e", f"migrate={site.name}", "-e", f"migrate_to={second.name}"
+    )
+    site.fleet.controller.kill_once(process, reached)
+    for node in site.nodes:
+        wait_unlocked(node)
+    runs = composition_of(instance(first, site.name)["config"])
+    assert runs
+    handed = site.fleet.controller.module(
+        first.name,
+        "migrate_source",
+        phase="hand_over",
+        name=site.name,
+        to=second.name,
+        listen=f"{address_of(first.name)}:8443",
+        expect={"base": runs.base.commit, "app": runs.app.commit},
+    )
+    assert "offer" in handed, handed
+
+
 @pytest.mark.parametrize("to", [1, 0])
 def test_a_module_that_outlived_its_controller_is_not_overtaken(site: Site, to: int) -> None:
     first, second = site.nodes
-    arguments = ["-e", f"migrate={site.name}", "-e", f"migrate_to={second.name}"]
     with Client(site.nodes) as client:
-        reached = once(*moment(site, "prepared"))
-        process = site.fleet.start_on("migrate", site.nodes, *arguments)
-        site.fleet.controller.kill_once(process, reached)
-        for node in site.nodes:
-            wait_unlocked(node)
-        # From here as that run would have gone on, so that nothing of it is on the other node yet.
-        runs = composition_of(instance(first, site.name)["config"])
-        assert runs
-        handed = site.fleet.controller.module(
-            first.name,
-            "migrate_source",
-            phase="hand_over",
-            name=site.name,
-            to=second.name,
-            listen=f"{address_of(first.name)}:8443",
-            expect={"base": runs.base.commit, "app": runs.app.commit},
-        )
-        assert "offer" in handed, handed
+        cut_off_once_handed_over(site)
         second.run(f"systemd-run --unit=outlived flock {STORE}/lock sleep 600")
         try:
             wait_until(lambda: second.run(f"flock --nonblock {STORE}/lock true", check=False).returncode != 0)
@@ -293,14 +299,8 @@ def test_a_module_that_outlived_its_controller_is_not_overtaken(site: Site, to: 
 
 def test_it_can_be_told_to_stay_where_it_was(site: Site) -> None:
     first, second = site.nodes
-    arguments = ["-e", f"migrate={site.name}", "-e", f"migrate_to={second.name}"]
     with Client(site.nodes) as client:
-        reached = once(*moment(site, "handed over"))
-        process = site.fleet.start_on("migrate", site.nodes, *arguments)
-        site.fleet.controller.kill_once(process, reached)
-        for node in site.nodes:
-            wait_unlocked(node)
-        assert second.run(moment(site, "taken over")[1], check=False).returncode != 0
+        cut_off_once_handed_over(site)
         assert first.run(f"incus start --project strata {site.name}", check=False).returncode != 0
         assert second.run(f"incus start --project strata {site.name}", check=False).returncode != 0
         site.fleet.refuse(f"Appliance {site.name} is on its way")

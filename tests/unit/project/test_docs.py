@@ -32,6 +32,7 @@ OTHER_NAMES = {
     "engine_result",
     "engine_setup",
     "status_table",
+    "store_needs",
 }
 BINARIES = Path(sys.executable).parent
 
