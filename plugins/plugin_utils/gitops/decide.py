@@ -1,0 +1,136 @@
+# Copyright (c) 2026, The Strata authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a cycle does, from what is remembered and what was found. Pure: no network, no clock."""
+
+from __future__ import annotations
+
+import re
+import typing as t
+
+from ansible_collections.strata.fleet.plugins.module_utils.errors import BadInput
+from ansible_collections.strata.fleet.plugins.plugin_utils.batches import amount, percent
+from ansible_collections.strata.fleet.plugins.plugin_utils.gitops.ledger import Data, Ledger, commit_of
+from ansible_collections.strata.fleet.plugins.plugin_utils.gitops.settings import Amount
+from ansible_collections.strata.fleet.plugins.plugin_utils.verdicts import say_some
+
+HEALTHY = "healthy"
+KNOWN = ("healthy", "unhealthy", "absent")  # of others nobody can say whether the commit is to blame
+SHOWN = 5
+ALLOWANCE = re.compile(r"(?P<key>[a-z]+)\s*=\s*((?P<share>100|[1-9]?[0-9])%|(?P<number>[0-9]{1,6}))")
+# What a deploy would do with an appliance: what limits are for, and what it mends.
+VERDICTS = ("create", "remove", "restart", "stop", "start", "configure", "change")
+Plan = t.Mapping[str, t.Any]
+
+
+class Target(t.NamedTuple):
+    """What the fleet is to be. ``is_new``: it is not, as far as is known. ``resumed``: an earlier cycle began it."""
+
+    commit: str
+    is_new: bool
+    resumed: bool
+
+
+def choose(ledger: Ledger, head: str) -> Target | None:
+    """Return what the fleet is to be, None where that is nothing yet.
+
+    ``head``: the branch's head, '' where it is refused or was not to be had. One that was undone counts like one that
+    is refused: the fleet stays on what was good, until the branch moves.
+    """
+    begun, applied = commit_of(ledger.applying), commit_of(ledger.applied)
+    wanted = head if head != commit_of(ledger.bad) else ""
+    commit = wanted or begun or applied
+    if not commit:
+        return None
+    return Target(commit, is_new=commit != applied or bool(begun), resumed=commit == begun)
+
+
+def say_rewritten(accepted: Data, head: str) -> str:
+    """Return why a head that did not come of the accepted one is refused."""
+    return (
+        f"The branch's history was rewritten: {head[:12]} did not come of {accepted['commit'][:12]}, which was "
+        f"accepted at {accepted['at']}. Put the branch back, and undo with git revert. If the rewriting was meant, run: "
+        f"strata-gitops accept {head}"
+    )
+
+
+def read_allowances(lines: t.Iterable[str]) -> dict[str, Amount]:
+    """Return the limits that a commit's message sets for itself. Raises BadInput where they are none."""
+    found: dict[str, Amount] = {}
+    for line in lines:
+        said = ALLOWANCE.fullmatch(line)
+        if not said or said["key"] not in VERDICTS:
+            raise BadInput(
+                f"Strata-Limit: {line!r} in the commit's message is not one of {', '.join(VERDICTS)}, an equals sign "
+                "and a number or share, such as remove=5 or restart=100%"
+            )
+        found[said["key"]] = f"{said['share']}%" if said["share"] else int(said["number"])
+    return found
+
+
+def weigh(rows: t.Sequence[Data], total: int, limits: t.Mapping[str, Amount]) -> list[str]:
+    """Return a sentence for every limit that rows of a plan exceed. Shares are of ``total``, the fleet."""
+    said = []
+    for key, limit in limits.items():
+        names = [row["name"] for row in rows if row["verdict"] == key]
+        allowed = 0 if limit in (0, "0%") else amount(limit, total)
+        if len(names) > allowed:
+            said.append(f"It would {key} {len(names)} appliances ({say_some(names, SHOWN)}), {limit} may be")
+    return said
+
+
+def health_of(plan: Plan) -> dict[str, str]:
+    """Return the health of every appliance that is there."""
+    return {row["name"]: row["health"] for row in plan["appliances"] if row["health"] != "absent"}
+
+
+def judge(plan: Plan, before: t.Mapping[str, str], threshold: str) -> str:
+    """Return why an applied commit is to be undone, '' where it is not.
+
+    It is where the share of healthy appliances is below the threshold, *and* some of the others were healthy before or
+    are new. What was ill before, or does not answer, does not count against the commit.
+    """
+    rows = [row for row in plan["appliances"] if row["wanted"] and row["want_state"] == "running" and not row["paused"]]
+    known = [row for row in rows if row["health"] in KNOWN]
+    good = [row for row in known if row["health"] == HEALTHY]
+    harmed = [row for row in known if row["health"] != HEALTHY and before.get(row["name"], HEALTHY) == HEALTHY]
+    if not harmed or len(good) * 100 >= len(known) * percent(threshold):
+        return ""
+    names = say_some([f"{row['name']} ({first_line(row['fault']) or row['health']})" for row in harmed], SHOWN)
+    share = f"{len(good)} of {len(known)} appliances are healthy, {threshold} must be"
+    return f"{share}. Not healthy since this commit: {names}"
+
+
+def first_line(text: str) -> str:
+    """Return the first line of a text, without what ends it."""
+    return (text.strip().splitlines() or [""])[0].rstrip(".:")
+
+
+def find_drift(plan: Plan) -> list[dict[str, t.Any]]:
+    """Return the appliances that are not as the commit says: rows of the plan, with ``differences`` to show."""
+    by_name: dict[str, list[str]] = {}
+    for finding in plan["findings"]:
+        by_name.setdefault(finding["appliance"], []).append(finding["sentence"])
+    drifted = []
+    for row in plan["appliances"]:
+        found = [*(row["steps"] if row["verdict"] in VERDICTS else ()), *by_name.get(row["name"], [])]
+        if row["verdict"] == "stray":
+            found.append("the commit does not ask for it")
+        if found and row["verdict"] != "paused":
+            drifted.append({**row, "differences": found})
+    return drifted
+
+
+def choose_mended(drifted: t.Iterable[Data]) -> tuple[list[str], list[str]]:
+    """Return whom to deploy again, and whom to remove: where policy says undo and a deploy can."""
+    rows = [row for row in drifted if row["drift"] == "undo" and row["verdict"] in VERDICTS]
+    return (
+        [row["name"] for row in rows if row["verdict"] != "remove"],
+        [row["name"] for row in rows if row["verdict"] == "remove"],
+    )
+
+
+def suggest_revert(entry: Data, count: int) -> str:
+    """Return what a person may run in a clone to take out of the branch what an entry of the ledger undoes."""
+    bad = entry["undoes"][:12]
+    return f"git revert --no-edit {bad}" if count == 1 else f"git revert --no-edit {entry['commit'][:12]}..{bad}"

@@ -1,0 +1,130 @@
+# Copyright (c) 2026, The Strata authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a control node says of itself and the fleet: one JSON file, for people and programs. Pure."""
+
+from __future__ import annotations
+
+import dataclasses
+import typing as t
+
+from ansible_collections.strata.fleet.plugins.plugin_utils.gitops import outcome
+from ansible_collections.strata.fleet.plugins.plugin_utils.gitops.ledger import Data, Ledger
+from ansible_collections.strata.fleet.plugins.plugin_utils.gitops.outcome import Remark
+
+FORMAT = 1
+NAME = "status.json"
+COMMITS = ("seen", "accepted", "applying", "applied", "good", "bad")
+SHOWN = ("name", "node", "owner", "verdict", "state", "health", "fault", "paused", "drift")
+
+
+class Facts(t.NamedTuple):
+    """What the report is made from, beside the ledger. ``drift``, ``mended`` and ``plan`` as a cycle has them."""
+
+    repository: str
+    branch: str
+    now: str
+    seconds: float
+    result: Remark
+    remarks: t.Sequence[Remark]
+    plan: Data
+    commit: str
+    drift: t.Sequence[Data]
+    mended: t.Sequence[str]
+
+
+def build(facts: Facts, ledger: Ledger, earlier: Data) -> Data:
+    """Return the report.
+
+    A cycle that could not look at the fleet says of it what the ``earlier`` report said, and when that was.
+    """
+    entries = dataclasses.asdict(ledger)
+    seen = bool(facts.plan["appliances"] or facts.plan["nodes"])
+    fleet = _build_fleet(facts) if seen else {key: earlier.get(key, empty) for key, empty in EMPTY.items()}
+    rows: list[Data] = fleet["appliances"]
+    return {
+        "format": FORMAT,
+        "at": facts.now,
+        "seconds": round(facts.seconds, 1),
+        "repository": facts.repository,
+        "branch": facts.branch,
+        "result": facts.result.word,
+        "code": outcome.CODES[facts.result.word],
+        "reason": facts.result.reason,
+        "remarks": [remark._asdict() for remark in facts.remarks],
+        **{key: _without_health(entries[key]) for key in COMMITS},
+        "unreachable": ledger.unreachable,
+        "error": ledger.error,
+        "results": ledger.results,
+        **fleet,
+        # The branch's head is what the fleet was made to be, and it still is.
+        "in_sync": bool(ledger.seen and ledger.applied and not ledger.applying)
+        and entries["seen"]["commit"] == entries["applied"]["commit"]
+        and not any(row["sync"] in ("drifted", "unknown") for row in rows),
+    }
+
+
+EMPTY: Data = {"fleet_at": "", "fleet_commit": "", "appliances": [], "nodes": {}, "findings": []}
+
+
+def _without_health(entry: Data | None) -> Data | None:
+    return {key: value for key, value in entry.items() if key != "health"} if entry else None
+
+
+def _build_fleet(facts: Facts) -> Data:
+    drifted = {(row["node"], row["name"]): row["differences"] for row in facts.drift}
+    rows = []
+    for row in facts.plan["appliances"]:
+        differences = drifted.get((row["node"], row["name"]), [])
+        sync = "drifted" if differences else {"paused": "paused", "unknown": "unknown"}.get(row["verdict"], "synced")
+        own = {"sync": sync, "differences": differences, "mended": row["name"] in facts.mended}
+        rows.append({**{key: row[key] for key in SHOWN}, **own})
+    nodes = {name: node["problem"] for name, node in facts.plan["nodes"].items()}
+    return {
+        "fleet_at": facts.now,
+        "fleet_commit": facts.commit,
+        "appliances": rows,
+        "nodes": nodes,
+        "findings": facts.plan["findings"],
+    }
+
+
+def draw(report: Data) -> str:
+    """Return the report for a person."""
+    lines = [f"{report['branch']} of {report['repository']}, looked at {report['at']} for {report['seconds']} s"]
+    for key in COMMITS:
+        entry = report[key]
+        if entry:
+            more = entry.get("subject") or entry.get("signer") or first_line(entry.get("reason", ""))
+            lines.append(f"  {key:9} {entry['commit'][:12]}  {entry['at'][:19]}Z{'  ' + more if more else ''}")
+    unreachable = report["unreachable"]
+    if unreachable:
+        lines.append(f"The repository cannot be reached since {unreachable['since']}: {unreachable['reason']}")
+    if report["error"]:
+        lines.append(f"Something is wrong since {report['error']['since']}.")
+    lines.append(f"{report['result']}{': ' + report['reason'] if report['reason'] else ''}")
+    rows = report["appliances"]
+    healthy = sum(row["health"] == "healthy" for row in rows)
+    by_sync = [
+        f"{sum(row['sync'] == word for row in rows)} {word}" for word in ("synced", "drifted", "paused", "unknown")
+    ]
+    if rows:
+        lines.append(f"{len(rows)} appliances at {report['fleet_at']}: {healthy} healthy; {', '.join(by_sync)}")
+    lines += [_draw_row(row) for row in rows if row["sync"] != "synced" or row["mended"] or row["fault"]]
+    lines += [f"  node {name}: {problem}" for name, problem in report["nodes"].items() if problem]
+    return "\n".join(lines)
+
+
+def _draw_row(row: Data) -> str:
+    said = list(row["differences"])
+    if row["paused"]:
+        said.append(f"paused until {row['paused']['until']}: {row['paused']['reason']}")
+    said += [f"not healthy: {first_line(row['fault'])}"] if row["fault"] else []
+    said += ["was not as the commit says, and is again"] if row["mended"] else []
+    owner = f" ({row['owner']})" if row["owner"] else ""
+    return f"  {row['name']} on {row['node']}{owner}: {row['sync']}, {row['health']}; {'; '.join(said)}"
+
+
+def first_line(text: str) -> str:
+    """Return the first line of a text."""
+    return (text.strip().splitlines() or [""])[0]
