@@ -49,7 +49,7 @@ def say_rewritten(accepted: Data, head: str) -> str:
     """Return why a head that did not come of the accepted one is refused."""
     return (
         f"The branch's history was rewritten: {head[:12]} did not come of {accepted['commit'][:12]}, which was "
-        f"accepted at {accepted['at']}. Put the branch back, and undo with git revert. If the rewriting was meant, run: "
+        f"accepted at {accepted['at']}. Put the branch back, and undo with git revert. If the rewriting was meant, run "
         f"strata-gitops accept {head}"
     )
 

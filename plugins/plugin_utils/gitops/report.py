@@ -40,7 +40,7 @@ def build(facts: Facts, ledger: Ledger, earlier: Data) -> Data:
     """
     entries = dataclasses.asdict(ledger)
     seen = bool(facts.plan["appliances"] or facts.plan["nodes"])
-    fleet = _build_fleet(facts) if seen else {key: earlier.get(key, empty) for key, empty in EMPTY.items()}
+    fleet: Data = _build_fleet(facts) if seen else {key: earlier.get(key, empty) for key, empty in EMPTY.items()}
     rows: list[Data] = fleet["appliances"]
     return {
         "format": FORMAT,

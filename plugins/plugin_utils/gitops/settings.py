@@ -72,6 +72,7 @@ def build(said: t.Any, name: str, credentials: Path) -> Settings:
             faults.append(f"inventory {said['inventory']!r} is not a path within the repository")
     if faults:
         raise BadInput("\n".join(f"{name}: {fault}." for fault in faults))
+    names = [key.replace("_", "-") for key, is_there in said["credentials"].items() if is_there]
     return Settings(
         repository=said["repository"],
         branch=said["branch"],
@@ -91,10 +92,7 @@ def build(said: t.Any, name: str, credentials: Path) -> Settings:
         keep_runs=said["keep_runs"],
         timeout=parse_duration(said["timeout"]),
         metrics=Path(said["metrics"]) if said["metrics"] else None,
-        secrets={
-            name: credentials / name
-            for name in (key.replace("_", "-") for key, has in said["credentials"].items() if has)
-        },
+        secrets={name: credentials / name for name in names},
     )
 
 
