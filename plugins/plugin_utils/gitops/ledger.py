@@ -61,7 +61,7 @@ def read(state: Path) -> Ledger:
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
         raise BadInput(
             f"{path} cannot be read ({error}). It says from which commit the branch may go on: put it back from a "
-            "backup of this machine. Without it, the next cycle takes any signed commit that the branch has as its first"
+            "backup of this machine. Without it, the next cycle takes any signed commit of the branch as its first"
         ) from error
 
 

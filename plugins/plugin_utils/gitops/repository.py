@@ -130,8 +130,10 @@ class Repository:
         return [line.strip() for line in lines if line.strip()]
 
     def checkout(self, commit: str) -> Path:
-        """Return the folder that has the files of a commit, exactly these."""
+        """Return the folder that has the files of a commit, exactly these. Raises BadInput where they cannot be had."""
         folder = self._commits / commit
+        if not self.has(commit):
+            raise BadInput(f"The repository does not have {commit[:SHORT]} any more, so nobody knows what it says")
         if not self._is_exact(folder, commit):
             shutil.rmtree(folder, ignore_errors=True)
             self._commits.mkdir(exist_ok=True)

@@ -1,0 +1,66 @@
+from __future__ import annotations
+
+import json
+import typing as t
+from pathlib import Path
+
+import pytest
+from ansible_collections.strata.fleet.plugins.module_utils.errors import BadInput
+from ansible_collections.strata.fleet.plugins.plugin_utils.gitops import __main__ as program
+from ansible_collections.strata.fleet.plugins.plugin_utils.gitops import playbooks, settings
+from ansible_collections.strata.fleet.tests.unit.gitops.site import EVERYTHING
+
+GOOD = {
+    **EVERYTHING,
+    "repository": "ssh://git@git.example.com/site.git",
+    "state": "/var/lib/x",
+    "allowed_signers": "/etc/x",
+}
+
+
+def build(**changes: t.Any) -> settings.Settings:
+    return settings.build({**GOOD, **changes}, "settings.json", Path("/run/credentials/x"))
+
+
+@pytest.mark.parametrize(
+    ("changes", "fault"),
+    [
+        ({"branches": "main"}, "branches is not known (did you mean branch?)"),
+        ({"limits": {"delete": 1}}, "limits.delete is not known"),
+        ({"limits": {"remove": "150%"}}, "limits.remove: '150%' does not match"),
+        ({"settle": "soon"}, "settle: 'soon' is not a length of time"),
+        ({"threshold": "0.9"}, "threshold: '0.9' does not match"),
+        ({"allowed_signers": ""}, "neither allowed_signers nor gpg_keys says whose commits are to be taken"),
+        ({"inventory": "../elsewhere"}, "inventory '../elsewhere' is not a path within the repository"),
+        ({"inventory": "/etc/hosts"}, "inventory '/etc/hosts' is not a path within the repository"),
+        (
+            {"windows": [{"from": "22:00", "to": "04:00", "timezone": "Mars"}]},
+            "windows.0.timezone: 'Mars' is not a time zone",
+        ),
+        ({"metrics": "/srv/x"}, "metrics: '/srv/x' does not match"),
+    ],
+)
+def test_what_is_refused(changes: dict[str, t.Any], fault: str) -> None:
+    with pytest.raises(BadInput) as caught:
+        build(**changes)
+    assert caught.value.message.startswith(f"settings.json: {fault}")
+
+
+def test_credentials_are_named_never_shown() -> None:
+    made = build(credentials={"vault_password": True, "node_key": True, "repository_token": False})
+    assert playbooks.say_options(made) == (
+        "--diff --vault-password-file /run/credentials/x/vault-password --private-key /run/credentials/x/node-key"
+    )
+
+
+def test_the_program_says_what_is_wrong_with_its_settings(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "settings.json"
+    assert program.main(["--settings", str(path), "cycle"]) == 2
+    path.write_text("{")
+    assert program.main(["--settings", str(path), "cycle"]) == 2
+    path.write_text(json.dumps({**GOOD, "state": str(tmp_path)}))
+    assert program.main(["--settings", str(path), "status"]) == 2
+    said = capsys.readouterr().err.splitlines()
+    assert said[0] == f"{path} cannot be read: No such file or directory. The role gitops writes it."
+    assert said[1].startswith(f"{path} is not JSON: ")
+    assert said[2] == f"{tmp_path}/status.json cannot be read: there was no cycle yet, or this user may not read it"
