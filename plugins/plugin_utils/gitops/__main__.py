@@ -28,7 +28,7 @@ def main(argv: t.Sequence[str] | None = None) -> int:
     """Do what is asked; returns the exit code."""
     arguments = build_parser().parse_args(argv)
     try:
-        settings = all_settings.read(arguments.settings)
+        settings = all_settings.read(arguments.settings, read_changes(arguments))
         if arguments.command == "status":
             return show(read_report(settings), arguments.json)
         return work(settings, arguments)
@@ -47,6 +47,8 @@ def build_parser() -> argparse.ArgumentParser:
     """Return what reads the arguments."""
     parser = argparse.ArgumentParser(prog="strata-gitops", description="Make the fleet what a branch says.")
     parser.add_argument("--settings", type=Path, default=SETTINGS, help="default: %(default)s")
+    parser.add_argument("--allowed-signers", metavar="FILE", help="count more than allowed_signers of the settings")
+    parser.add_argument("--gpg-key", metavar="FILE", action="append", help="count more than gpg_keys of the settings")
     commands = parser.add_subparsers(dest="command", required=True)
     texts = {
         "cycle": "fetch, judge, plan, apply, look, and undo where it did harm",
@@ -57,9 +59,26 @@ def build_parser() -> argparse.ArgumentParser:
     for name, text in texts.items():
         command = commands.add_parser(name, help=text, description=text)
         command.add_argument("--json", action="store_true", help="print the report as JSON")
+        if name in ("cycle", "plan"):
+            command.add_argument(
+                "--before",
+                metavar="COMMIT",
+                default="",
+                help="where nothing is remembered: what the fleet was, and was good",
+            )
         if name == "accept":
             command.add_argument("commit", help="all 40 digits")
     return parser
+
+
+def read_changes(arguments: argparse.Namespace) -> dict[str, t.Any]:
+    """Return what the command line says of whom to trust: a file in the repository must not be able to."""
+    changes: dict[str, t.Any] = {}
+    if arguments.allowed_signers:
+        changes["allowed_signers"] = str(Path(arguments.allowed_signers).resolve())
+    if arguments.gpg_key:
+        changes["gpg_keys"] = [str(Path(path).resolve()) for path in arguments.gpg_key]
+    return changes
 
 
 def work(settings: Settings, arguments: argparse.Namespace) -> int:
@@ -67,6 +86,7 @@ def work(settings: Settings, arguments: argparse.Namespace) -> int:
     began = time.monotonic()
     with cycles.only_one(settings.state):
         cycle = cycles.Cycle(settings, cycles.open_repository(settings), ledger.read(settings.state))
+        cycle.ledger = ledger.begin(cycle.ledger, getattr(arguments, "before", ""), clock.now())
         cycle.dry = arguments.command == "plan"
         if arguments.command == "accept":
             cycle.rewritten = arguments.commit

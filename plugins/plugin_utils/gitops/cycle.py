@@ -108,7 +108,7 @@ def open_repository(settings: Settings) -> Repository:
     secrets = {name: str(path) for name, path in settings.secrets.items()}
     access = Access(
         settings.repository,
-        str(settings.known_hosts),
+        str(settings.known_hosts or ""),
         secrets.get("repository-key", ""),
         secrets.get("repository-token", ""),
     )

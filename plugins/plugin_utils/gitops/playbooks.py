@@ -113,11 +113,17 @@ def say_options(settings: Settings) -> str:
 
 
 def build_environment(settings: Settings) -> dict[str, str]:
-    """Return what Ansible is told: the site's settings for this node, and collections of this node alone."""
+    """Return what Ansible is told, whatever its settings say: a repository brings data, and no program of its own."""
+    hosts = [f"-o UserKnownHostsFile={settings.known_hosts}"] if settings.known_hosts else []
     return {
-        "ANSIBLE_CONFIG": str(settings.ansible_config),
+        "ANSIBLE_CONFIG": str(settings.ansible_config or "/dev/null"),
         "ANSIBLE_COLLECTIONS_PATH": str(settings.collections),
-        "ANSIBLE_SSH_COMMON_ARGS": f"-o UserKnownHostsFile={settings.known_hosts} -o StrictHostKeyChecking=yes",
+        "ANSIBLE_INVENTORY_ENABLED": "yaml,ini,constructed",
+        "ANSIBLE_INVENTORY_UNPARSED_FAILED": "true",
+        "ANSIBLE_INVENTORY_ANY_UNPARSED_IS_FAILED": "true",
+        "ANSIBLE_HOST_KEY_CHECKING": "true",
+        "ANSIBLE_SSH_COMMON_ARGS": " ".join(["-o StrictHostKeyChecking=yes", *hosts]),
+        "ANSIBLE_PIPELINING": "true",
         "ANSIBLE_NOCOLOR": "1",
     }
 

@@ -23,6 +23,7 @@ from ansible_collections.strata.fleet.plugins.module_utils.errors import (
 FETCH_TIMEOUT = 120
 # Where the mirror keeps what was fetched. It is ours alone: no branch, so nothing else moves it.
 SEEN = "refs/strata/seen"
+HEAD = "HEAD"  # what a folder is at, as pipelines leave it
 TRAILER = "Strata-Limit"
 SHORT = 12  # digits of a commit that are shown
 # Nothing but what is said here: no configuration of the machine or of a person, no questions, no hooks.
@@ -80,7 +81,8 @@ class Repository:
             self._git("init", "--quiet", "--bare", "--template=", str(self.path), at=None)
         argv = ["fetch", "--quiet", "--no-tags", "--no-write-fetch-head", self._access.url]
         try:
-            self._git(*argv, f"+refs/heads/{branch}:{SEEN}", env=self._reach(), timeout=FETCH_TIMEOUT)
+            name = branch if branch == HEAD else f"refs/heads/{branch}"
+            self._git(*argv, f"+{name}:{SEEN}", env=self._reach(), timeout=FETCH_TIMEOUT)
         except CommandTimeout as error:
             raise Unreachable(f"{self.say()} did not answer within {FETCH_TIMEOUT} s") from error
         except CommandError as error:
@@ -173,7 +175,8 @@ class Repository:
     def _reach(self) -> dict[str, str]:
         """Return the environment for a fetch: secrets stand there, not in arguments that everybody sees."""
         options = ["-o", "BatchMode=yes", "-o", "ConnectTimeout=20", "-o", "StrictHostKeyChecking=yes"]
-        options += ["-o", f"UserKnownHostsFile={self._access.known_hosts or '/dev/null'}", "-F", "/dev/null"]
+        options += ["-F", "/dev/null"]
+        options += ["-o", f"UserKnownHostsFile={self._access.known_hosts}"] if self._access.known_hosts else []
         options += ["-i", self._access.key, "-o", "IdentitiesOnly=yes"] if self._access.key else []
         env = {"GIT_SSH_COMMAND": shlex.join(["ssh", *options])}
         if self._access.token:

@@ -76,7 +76,7 @@ class Site:
             "state": str(self.folder / "state"),
             "allowed_signers": str(self.signers),
         }
-        return settings.build({**EVERYTHING, **places, **changes}, "settings.json", Path("/run/credentials"))
+        return settings.build({**EVERYTHING, **places, **changes}, self.folder / "settings.json", {})
 
     def lose(self) -> None:
         """Have the repository away."""

@@ -19,7 +19,8 @@ GOOD = {
 
 
 def build(**changes: t.Any) -> settings.Settings:
-    return settings.build({**GOOD, **changes}, "settings.json", Path("/run/credentials/x"))
+    environment = {"CREDENTIALS_DIRECTORY": "/run/credentials/x"}
+    return settings.build({**GOOD, **changes}, Path("settings.json"), environment)
 
 
 @pytest.mark.parametrize(
@@ -61,6 +62,6 @@ def test_the_program_says_what_is_wrong_with_its_settings(tmp_path: Path, capsys
     path.write_text(json.dumps({**GOOD, "state": str(tmp_path)}))
     assert program.main(["--settings", str(path), "status"]) == 2
     said = capsys.readouterr().err.splitlines()
-    assert said[0] == f"{path} cannot be read: No such file or directory. The role gitops writes it."
-    assert said[1].startswith(f"{path} is not JSON: ")
-    assert said[2] == f"{tmp_path}/status.json cannot be read: there was no cycle yet, or this user may not read it"
+    assert said[0] == f"{path} cannot be read: No such file or directory. On a control node, the role gitops writes it"
+    assert said[1].startswith(f"{path} is not YAML: ")
+    assert said[-1] == f"{tmp_path}/status.json cannot be read: there was no cycle yet, or this user may not read it"
