@@ -344,6 +344,9 @@ def keep(cycle: Cycle, commit: str) -> None:
     if cycle.drift:
         names = say_some([row["name"] for row in cycle.drift], decide.SHOWN)
         cycle.remark(outcome.DRIFTED, f"not as {commit[:SHORT]} says: {names}")
+    loose = decide.find_loose(cycle.plan)
+    if loose:
+        cycle.remark(outcome.DRIFTED, "\n".join(loose))
 
 
 def find_drift(cycle: Cycle) -> None:

@@ -108,17 +108,24 @@ def first_line(text: str) -> str:
 
 def find_drift(plan: Plan) -> list[dict[str, t.Any]]:
     """Return the appliances that are not as the commit says: rows of the plan, with ``differences`` to show."""
-    by_name: dict[str, list[str]] = {}
+    found: dict[tuple[str, str], list[str]] = {}
     for finding in plan["findings"]:
-        by_name.setdefault(finding["appliance"], []).append(finding["sentence"])
+        found.setdefault((finding["node"], finding["appliance"]), []).append(finding["sentence"])
     drifted = []
     for row in plan["appliances"]:
-        found = [*(row["steps"] if row["verdict"] in VERDICTS else ()), *by_name.get(row["name"], [])]
-        if row["verdict"] == "stray":
-            found.append("the commit does not ask for it")
-        if found and row["verdict"] != "paused":
-            drifted.append({**row, "differences": found})
+        differences = list(row["steps"] if row["verdict"] in VERDICTS else ())
+        differences += found.get((row["node"], row["name"]), [])
+        differences += ["the commit does not ask for it"] if row["verdict"] == "stray" else []
+        if differences and row["verdict"] != "paused":
+            drifted.append({**row, "differences": differences})
     return drifted
+
+
+def find_loose(plan: Plan) -> list[str]:
+    """Return the findings that are about no appliance of the plan: of a node, its store, or an instance beside them."""
+    names = {(row["node"], row["name"]) for row in plan["appliances"]}
+    loose = [finding for finding in plan["findings"] if (finding["node"], finding["appliance"]) not in names]
+    return [f"{' '.join(filter(None, (each['node'], each['appliance'])))}: {each['sentence']}" for each in loose]
 
 
 def choose_mended(drifted: t.Iterable[Data]) -> tuple[list[str], list[str]]:

@@ -287,6 +287,18 @@ def test_drift_is_undone_reported_or_left_alone(site: Site, fleet: Fleet) -> Non
     assert (result.word, "db1, web2" in result.reason) == (outcome.DRIFTED, True)
 
 
+def test_findings_that_are_of_no_appliance(site: Site, fleet: Fleet) -> None:
+    site.commit()
+    run(site)
+    fleet.findings = [
+        {"node": "node1", "appliance": "", "sentence": "a file in the store was changed"},
+        {"node": "node2", "appliance": "web1", "sentence": "another one of that name"},
+    ]
+    result, cycle = run(site)
+    assert result.reason == "node1: a file in the store was changed\nnode2 web1: another one of that name"
+    assert cycle.drift == []
+
+
 def test_more_drift_than_may_be_undone_at_once(site: Site, fleet: Fleet) -> None:
     site.commit()
     run(site)
