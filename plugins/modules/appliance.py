@@ -33,6 +33,18 @@ options:
     description: Only render and check the config layers, on the controller, and return them with secrets hidden.
     type: bool
     default: false
+  known:
+    description:
+      - Names of all appliances of the inventory, wherever they are. Instances of other names are told as RV(strays).
+      - Without it, nobody looks for strays.
+    type: list
+    elements: str
+  prune:
+    description:
+      - Remove the strays, and keep their state. Copies of drills and restores, instances that Strata did not make, and
+        those that something else has in hand, stay.
+    type: bool
+    default: false
   strict:
     description: With O(render_only=true), fail where the config of one cannot be rendered. Else RV(faults) tells.
     type: bool
@@ -69,6 +81,23 @@ steps:
   type: list
   elements: str
   sample: ["create state volume web1.var (no size limit)", "start web1", "wait until web1 is healthy"]
+planned:
+  description:
+    - The same steps for a program, in the same order. C(appliance) is empty for what concerns the node; C(action) is a
+      name such as V(create_instance).
+  returned: success
+  type: list
+  elements: dict
+  sample:
+    - {appliance: web1, action: start, sentence: start web1}
+strays:
+  description:
+    - With O(known), the instances that are no appliance of the inventory, by name. C(kept) is why O(prune) does not
+      remove one, empty where it does; C(copy) whether it is a copy of a drill or a restore.
+  returned: success
+  type: dict
+  sample:
+    web9: {kept: "", copy: false}
 steps_done:
   description: The steps that were carried out before something failed.
   returned: failure
@@ -101,6 +130,7 @@ from ansible_collections.strata.fleet.plugins.module_utils import (
     options,
     plan,
     runner,
+    strays,
     want,
 )
 from ansible_collections.strata.fleet.plugins.module_utils.errors import StrataError
@@ -114,37 +144,55 @@ SPEC = {
     "remove_state": {"type": "list", "elements": "str", "default": []},
     "scope": {"type": "str", "choices": ["all", "config"], "default": "all"},
     "render_only": {"type": "bool", "default": False},
+    "known": {"type": "list", "elements": "str"},
+    "prune": {"type": "bool", "default": False},
     "strict": {"type": "bool", "default": True},
 }
+
+
+class Decision(t.NamedTuple):
+    """What is to be done, why some appliances are left as they are, and what nobody asks for."""
+
+    plan: model.Plan
+    left_alone: list[str]
+    strays: dict[str, strays.Stray]
 
 
 def work(params: dict[str, t.Any], check_mode: bool) -> runner.Result:
     """Want, have, plan, apply, report."""
     store = Path(params["store_path"])
     node = apply.Node(options.engine_of(params), store, params["pool"], config_layer.read_key(store))
-    planned, left_alone = plan_now(params, node)
-    if planned.steps and not check_mode:
+    decided = plan_now(params, node)
+    if decided.plan.steps and not check_mode:
         with locked(str(store)):
             # Again: another run may have ended in between.
-            planned, left_alone = plan_now(params, node)
-            apply.apply(planned, node, params["parallel"])
-        left, _reasons = plan_now(params, node)
+            decided = plan_now(params, node)
+            apply.apply(decided.plan, node, params["parallel"])
+        left = plan_now(params, node).plan
         if left.steps:
             steps = [step.sentence for step in left.steps]
             raise StrataError(
                 f"The engine did not keep what was done; still to do: {'; '.join(steps)}", steps_left=steps
             )
+    planned = decided.plan
     return runner.Result(
         changed=bool(planned.steps),
         steps=[step.sentence for step in planned.steps],
         before=planned.before,
         after=planned.after,
-        warnings=left_alone,
+        facts={
+            "planned": [
+                {"appliance": step.appliance, "action": step.action, "sentence": step.sentence}
+                for step in planned.steps
+            ],
+            "strays": {name: stray._asdict() for name, stray in decided.strays.items()},
+        },
+        warnings=decided.left_alone,
     )
 
 
-def plan_now(params: dict[str, t.Any], node: apply.Node) -> tuple[model.Plan, list[str]]:
-    """Return the plan from what there is now, and why some appliances are left as they are."""
+def plan_now(params: dict[str, t.Any], node: apply.Node) -> Decision:
+    """Return the plan from what there is now."""
     place = model.Place(str(node.store), node.pool, node.key)
     wanted = want.build(
         want.with_secrets(params["appliances"], params["secrets"]), params["manifests"], place, params["remove_state"]
@@ -153,9 +201,13 @@ def plan_now(params: dict[str, t.Any], node: apply.Node) -> tuple[model.Plan, li
     if params["scope"] == "all":
         read_manifest = functools.cache(Repo(f"{node.store}/repo").manifest)
         present = networks.with_networks(present, node.engine, read_manifest, params["manifests"])
-    cut = [(item.name, found) for item in wanted if (found := plan.quarantine_of(item.name, present))]
-    left_alone = [f"Nothing is changed. {quarantine.refusal(name, found)}" for name, found in cut]
-    return plan.make_plan(wanted, present, place, params["scope"]), left_alone
+    found = strays.find(present, params["known"])
+    if params["prune"]:
+        wanted += strays.to_removals(found, params["known"])
+    cut = [(item.name, mark) for item in wanted if (mark := plan.quarantine_of(item.name, present))]
+    left_alone = [f"Nothing is changed. {quarantine.refusal(name, mark)}" for name, mark in cut]
+    left_alone += strays.explain(found) if params["prune"] else []
+    return Decision(plan.make_plan(wanted, present, place, params["scope"]), left_alone, found)
 
 
 def main() -> None:

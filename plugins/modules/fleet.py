@@ -23,6 +23,16 @@ options:
     type: list
     elements: str
     default: []
+  leave_paused:
+    description:
+      - Leave out the appliances whose C(appliance_pause) has not ended, unless O(only) names them, and say so. They are
+        checked all the same.
+    type: bool
+    default: false
+  today:
+    description: The day by which pauses end, such as V(2026-12-24). Without it, today in UTC.
+    type: str
+    default: ""
 extends_documentation_fragment:
   - strata.fleet.node.read_only
 requirements:
@@ -54,4 +64,10 @@ nodes:
         state: running
         base: {name: debian-13, version: "", channel: stable}
         app: {name: nginx, version: "", channel: stable}
+paused:
+  description: The appliances that are paused and that O(only) does not name, with C(reason) and C(until).
+  returned: success
+  type: dict
+  sample:
+    web1: {reason: measurements, until: "2026-12-24"}
 """

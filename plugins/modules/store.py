@@ -147,6 +147,13 @@ changes:
   type: dict
   sample:
     5f0c...81aa: {packages: [], cves: [CVE-2026-0001], advisories: [], complete: true}
+missing:
+  description: The versions that were not in the store, and were fetched, or would be in check mode.
+  returned: success
+  type: list
+  elements: dict
+  sample:
+    - {kind: base, name: debian-13, version: 13.20261122.1}
 appliances:
   description: The appliances that this node's engine has, without those that are only kept after a migration.
   returned: success
@@ -226,6 +233,10 @@ def work(params: dict[str, t.Any], check_mode: bool) -> runner.Result:
         facts={
             "layers": decided.layers(),
             "manifests": decided.manifests(),
+            "missing": [
+                {"kind": kind, "name": found.layer.name, "version": found.layer.version}
+                for kind, found in decided.missing.values()
+            ],
             "appliances": sorted(name for name, each in instances.items() if not migration.is_kept(each.config)),
             **facts,
         },

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import collections
+import datetime as dt
 import re
 import typing as t
 
@@ -22,6 +23,7 @@ except ImportError:  # said by inventory.failures
 DEFAULT_NETWORKS = ({"name": "strata0", "address": "10.87.0.1/24"},)
 # What the engine takes as an instance name: a host name of one label.
 NAME = re.compile(r"[a-z]([a-z0-9-]{0,61}[a-z0-9])?")
+DAY = re.compile(r"\d{4}-\d{2}-\d{2}")  # the one of ISO 8601's ways whose order is that of the days
 HEALTH_TIMEOUT = 60
 SMALLEST_NETWORK = 2  # addresses, of which none is left for an appliance
 EVERY_ADDRESS = "0.0.0.0"  # noqa: S104 - a published port is asked for by name
@@ -89,7 +91,7 @@ def find_appliance_faults(name: str, variables: Variables, nodes: t.Mapping[str,
         faults.append(f"appliance_node {node!r} is not a node{known}" if node else f"appliance_node is missing{known}")
     if not faults:
         faults += _find_network_faults(variables, networks_of(nodes[node]))
-        faults += [*_find_port_faults(variables), *_find_size_faults(variables)]
+        faults += [*_find_port_faults(variables), *_find_size_faults(variables), *_find_pause_faults(variables)]
     return [f"Appliance {name}: {fault}." for fault in faults]
 
 
@@ -196,6 +198,44 @@ def _find_port_faults(variables: Variables) -> list[str]:
         for place, address in addresses.items()
         if not netaddr.valid_ipv4(address, netaddr.INET_PTON)
     ]
+
+
+def find_pauses(appliances: t.Mapping[str, Variables], today: str) -> tuple[dict[str, Data], dict[str, Data]]:
+    """Return the pauses that hold today (such as 2026-12-24), and those whose last day has passed, by appliance."""
+    pauses = {name: dict(own["appliance_pause"]) for name, own in appliances.items() if "appliance_pause" in own}
+    held = {name: pause for name, pause in pauses.items() if pause["until"] >= today}
+    return held, {name: pause for name, pause in pauses.items() if name not in held}
+
+
+def say_pauses(paused: t.Mapping[str, Variables]) -> list[str]:
+    """Return a sentence for each appliance that is left alone."""
+    return [
+        f"Appliance {name} is paused until {pause['until']} and left alone: {pause['reason']}"
+        for name, pause in paused.items()
+    ]
+
+
+def say_ended(ended: t.Mapping[str, Variables]) -> list[str]:
+    """Return a sentence for each pause that holds nothing any more."""
+    return [
+        f"The pause of {name} ended on {pause['until']}, so it is worked on again: remove its appliance_pause, or set "
+        "another day."
+        for name, pause in ended.items()
+    ]
+
+
+def _find_pause_faults(variables: Variables) -> list[str]:
+    pause = variables.get("appliance_pause")
+    if not pause or (DAY.fullmatch(pause["until"]) and _is_day(pause["until"])):
+        return []
+    return [f"appliance_pause.until {pause['until']!r} is not a day such as 2026-12-24"]
+
+
+def _is_day(text: str) -> bool:
+    try:
+        return bool(dt.date.fromisoformat(text))
+    except ValueError:
+        return False
 
 
 def _find_size_faults(variables: Variables) -> list[str]:

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import contextlib
+import datetime as dt
 import importlib.util
 import json
 import typing as t
@@ -37,6 +38,15 @@ def plain(data: t.Any) -> t.Any:
     return json.loads(json.dumps(data))
 
 
+def say_days(data: t.Any) -> t.Any:
+    """Return the data with days as text: YAML makes a date of one that is written without quotes."""
+    if isinstance(data, dict):
+        return {key: say_days(value) for key, value in data.items()}
+    if isinstance(data, list):
+        return [say_days(value) for value in data]
+    return data.isoformat() if isinstance(data, dt.date) else data
+
+
 def require_libraries(libraries: t.Iterable[str]) -> None:
     """Raise BadInput where the controller's Python lacks one of these."""
     missing = [PACKAGES.get(name, name) for name in libraries if importlib.util.find_spec(name) is None]
@@ -65,7 +75,8 @@ class Inventory:
 
     def read(self, host: str, prefix: str) -> dict[str, t.Any]:
         """Return a host's variables that begin with ``prefix``, without what may hold secrets."""
-        return self._read(host, lambda key: key.startswith(prefix) and key != SECRET_VARIABLE)
+        found = self._read(host, lambda key: key.startswith(prefix) and key != SECRET_VARIABLE)
+        return {key: say_days(value) for key, value in found.items()}
 
     def read_config(self, host: str) -> dict[str, t.Any]:
         """Return the values of an appliance's config options, secrets among them: never for a result."""

@@ -37,6 +37,7 @@ from ansible_collections.strata.fleet.plugins.plugin_utils.gitops.settings impor
 from ansible_collections.strata.fleet.plugins.plugin_utils.verdicts import say_some
 
 LOCK = "lock"
+SECOND_LOOK = 10  # seconds
 NOTHING: Data = {"appliances": [], "nodes": {}, "findings": [], "totals": {}}
 
 
@@ -253,7 +254,7 @@ def apply(cycle: Cycle, entry: Data) -> None:
     commit, ledger = entry["commit"], cycle.ledger
     played = cycle.play("site", commit, deploy_prune=cycle.settings.prune)
     look_again(cycle, commit)
-    reason = decide.judge(cycle.plan, entry["health"], cycle.settings.threshold)
+    reason = find_harm(cycle, entry)
     if reason:
         undo(cycle, commit, reason)
     elif played.code:
@@ -275,6 +276,20 @@ def look_again(cycle: Cycle, commit: str) -> None:
     except BadInput as error:
         cycle.plan = dict(NOTHING)
         cycle.remark(outcome.FAILED, error.message)
+
+
+def find_harm(cycle: Cycle, entry: Data) -> str:
+    """Return why a commit that was applied is to be undone, '' where it is not.
+
+    It is looked at twice: an appliance may be about to come back from something that has nothing to do with the commit.
+    """
+    reason = decide.judge(cycle.plan, entry["health"], cycle.settings.threshold)
+    if reason:
+        say(f"{entry['commit'][:SHORT]}: {reason}. It is looked at again in {SECOND_LOOK} s")
+        time.sleep(SECOND_LOOK)
+        look_again(cycle, entry["commit"])
+        reason = decide.judge(cycle.plan, entry["health"], cycle.settings.threshold)
+    return reason
 
 
 def undo(cycle: Cycle, commit: str, reason: str) -> None:
@@ -332,7 +347,7 @@ def keep(cycle: Cycle, commit: str) -> None:
     if deep:
         ledger.content_at = clock.now()
     if ledger.applied and commit not in (commit_of(ledger.good), commit_of(ledger.bad)):
-        reason = decide.judge(cycle.plan, ledger.applied["health"], settings.threshold)
+        reason = find_harm(cycle, ledger.applied)
         if reason and not cycle.dry:
             undo(cycle, commit, reason)
             cycle.remember()

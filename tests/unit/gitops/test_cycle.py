@@ -19,6 +19,7 @@ LOOKS = ["deploy_plan"]
 def fleet(monkeypatch: pytest.MonkeyPatch) -> Fleet:
     made = Fleet()
     monkeypatch.setattr(playbooks, "run", made.run)
+    monkeypatch.setattr(cycles, "SECOND_LOOK", 0)
     return made
 
 
@@ -152,7 +153,7 @@ def test_a_commit_that_does_harm_is_undone_and_not_tried_again(site: Site, fleet
     fleet.after = {bad: [ill, row("web2")], good: [row("web1"), row("web2")]}
     fleet.names()
     result, cycle = run(site)
-    assert (result.word, fleet.names()) == (outcome.UNDONE, [*APPLIES, "site", "deploy_plan"])
+    assert (result.word, fleet.names()) == (outcome.UNDONE, [*APPLIES, *LOOKS, "site", *LOOKS])
     assert (
         "1 of 2 appliances are healthy, 90% must be. Not healthy since this commit: web1 (unit web.service failed)"
         in result.reason
@@ -164,6 +165,24 @@ def test_a_commit_that_does_harm_is_undone_and_not_tried_again(site: Site, fleet
     better = site.commit(message="A better version")
     result, cycle = run(site)
     assert (result.word, commits(cycle)["good"]) == (outcome.APPLIED, better)
+
+
+def test_one_that_is_well_again_at_the_second_look(site: Site, fleet: Fleet) -> None:
+    site.commit()
+    run(site)
+    second = site.commit(message="Second")
+    fleet.after = {second: [row("web1", health="unhealthy"), row("web2")]}
+    looks = iter([[row("web1", health="unhealthy"), row("web2")], [row("web1"), row("web2")]])
+
+    def recover(settings: t.Any, playbook: str, checkout: t.Any, **variables: t.Any) -> playbooks.Played:
+        if playbook == "deploy_plan" and fleet.rows[0]["health"] != "healthy":
+            fleet.rows = next(looks)
+        return fleet.run(settings, playbook, checkout, **variables)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(playbooks, "run", recover)
+        result, cycle = run(site)
+    assert (result.word, commits(cycle)["good"]) == (outcome.APPLIED, second)
 
 
 def test_what_was_ill_before_is_not_held_against_a_commit(site: Site, fleet: Fleet) -> None:
