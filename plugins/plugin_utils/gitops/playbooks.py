@@ -96,9 +96,12 @@ def run(settings: Settings, playbook: str, checkout: Path, **variables: t.Any) -
         extravars=variables,
         cmdline=say_options(settings),
         envvars=build_environment(settings),
-        settings={"suppress_ansible_output": True, "job_timeout": settings.timeout},
+        quiet=True,
+        timeout=settings.timeout,
         event_handler=failures.handle,
         rotate_artifacts=settings.keep_runs,
+        # Written down, what the first run is told would count for all later ones.
+        suppress_env_files=True,
     )
     log = Path(done.config.artifact_dir) / "stdout"
     reasons = failures.sentences()
