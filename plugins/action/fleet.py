@@ -9,12 +9,18 @@ import typing as t
 
 from ansible.plugins.action import ActionBase
 from ansible_collections.strata.fleet.plugins.plugin_utils import fleet_site, policy_site
-from ansible_collections.strata.fleet.plugins.plugin_utils.fleet import find_pauses, say_ended, say_pauses
+from ansible_collections.strata.fleet.plugins.plugin_utils.fleet import (
+    fill_versions,
+    find_pauses,
+    say_ended,
+    say_pauses,
+)
 from ansible_collections.strata.fleet.plugins.plugin_utils.inventory import Inventory, failures
 
 SPEC = {
     "only": {"type": "list", "elements": "str", "default": []},
     "leave_paused": {"type": "bool", "default": False},
+    "versions": {"type": "dict", "default": {}},
     "today": {"type": "str", "default": ""},
 }
 
@@ -35,6 +41,7 @@ class ActionModule(ActionBase):
         only = arguments["only"]
         with failures():
             nodes, variables = fleet_site.read_fleet(inventory, only)
+        nodes = {node: fill_versions(items, arguments["versions"]) for node, items in nodes.items()}
         paused, over = find_pauses(variables, arguments["today"] or policy_site.today())
         paused = {name: pause for name, pause in paused.items() if name not in only}
         if not arguments["leave_paused"]:

@@ -29,6 +29,8 @@ def main(argv: t.Sequence[str] | None = None) -> int:
     arguments = build_parser().parse_args(argv)
     try:
         settings = all_settings.read(arguments.settings, read_changes(arguments))
+        if arguments.command == "check":
+            return 0
         if arguments.command == "status":
             return show(read_report(settings), arguments.json)
         return work(settings, arguments)
@@ -55,6 +57,7 @@ def build_parser() -> argparse.ArgumentParser:
         "plan": "the same up to the plan: nothing is changed or remembered",
         "accept": "a cycle that takes COMMIT as the branch's head although its history was rewritten",
         "status": "what the last cycle found",
+        "check": "whether the settings can be used",
     }
     for name, text in texts.items():
         command = commands.add_parser(name, help=text, description=text)

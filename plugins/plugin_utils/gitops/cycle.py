@@ -37,6 +37,7 @@ from ansible_collections.strata.fleet.plugins.plugin_utils.gitops.settings impor
 from ansible_collections.strata.fleet.plugins.plugin_utils.verdicts import say_some
 
 LOCK = "lock"
+SECOND_LOOK = 10  # seconds
 NOTHING: Data = {"appliances": [], "nodes": {}, "findings": [], "totals": {}}
 
 
@@ -204,6 +205,7 @@ def advance(cycle: Cycle, target: Target) -> bool:
                 "commit": commit,
                 "at": clock.now(),
                 "health": decide.health_of(cycle.plan),
+                "versions": decide.versions_of(cycle.plan),
                 "undoes": "",
             }
             cycle.remember()
@@ -239,6 +241,7 @@ def look(cycle: Cycle, commit: str, *, deep: bool = False) -> None:
 def pass_gates(cycle: Cycle, commit: str) -> None:
     """Raise BadInput where a commit would change too much at once, Waits outside of maintenance windows."""
     settings, rows = cycle.settings, cycle.plan["appliances"]
+    rows = [*rows, *decide.find_abandoned(cycle.plan, (cycle.ledger.applied or {}).get("places", {}))]
     allowed = decide.read_allowances(cycle.repository.allowances(commit))
     exceeded = decide.weigh(rows, len(rows), {**settings.limits, **allowed})
     if exceeded:
@@ -280,19 +283,24 @@ def apply(cycle: Cycle, entry: Data) -> None:
     commit, ledger = entry["commit"], cycle.ledger
     played = cycle.play("site", commit, deploy_prune=cycle.settings.prune)
     look_again(cycle, commit)
-    reason = decide.judge(cycle.plan, entry["health"], cycle.settings.threshold)
+    reason = find_harm(cycle, entry)
     if reason:
-        undo(cycle, commit, reason)
+        undo(cycle, entry, reason)
     elif played.code:
         cycle.remark(
             outcome.FAILED, f"{commit[:SHORT]} could not be applied in full, and is tried again:\n{played.say()}"
         )
     else:
-        ledger.applied, ledger.applying = {**entry, "at": clock.now()}, None
+        ledger.applied, ledger.applying = finish_apply(cycle, entry), None
         cycle.remark(outcome.APPLIED, f"{commit[:SHORT]} is what the fleet runs")
         prove(cycle)
     cycle.remember()
     find_drift(cycle)
+
+
+def finish_apply(cycle: Cycle, entry: Data) -> Data:
+    """Return the entry of what was being applied as what is applied."""
+    return {**entry, "at": clock.now(), "places": decide.places_of(cycle.plan)}
 
 
 def look_again(cycle: Cycle, commit: str) -> None:
@@ -304,12 +312,26 @@ def look_again(cycle: Cycle, commit: str) -> None:
         cycle.remark(outcome.FAILED, error.message)
 
 
-def undo(cycle: Cycle, commit: str, reason: str) -> None:
+def find_harm(cycle: Cycle, entry: Data) -> str:
+    """Return why a commit that was applied is to be undone, '' where it is not.
+
+    It is looked at twice: an appliance may be about to come back from something that has nothing to do with the commit.
+    """
+    reason = decide.judge(cycle.plan, entry["health"], cycle.settings.threshold)
+    if reason:
+        say(f"{entry['commit'][:SHORT]}: {reason}. It is looked at again in {SECOND_LOOK} s")
+        time.sleep(SECOND_LOOK)
+        look_again(cycle, entry["commit"])
+        reason = decide.judge(cycle.plan, entry["health"], cycle.settings.threshold)
+    return reason
+
+
+def undo(cycle: Cycle, harmful: Data, reason: str) -> None:
     """Mark a commit as bad, and apply the last good one again. Without one, the fleet is left as it is."""
-    ledger, now = cycle.ledger, clock.now()
+    ledger, now, commit = cycle.ledger, clock.now(), harmful["commit"]
     back_to = commit_of(ledger.good)
     ledger.bad = {"commit": commit, "at": now, "reason": reason, "back_to": back_to}
-    entry = {"commit": back_to or commit, "at": now, "health": {}, "undoes": commit}
+    entry = {"commit": back_to or commit, "at": now, "health": {}, "versions": harmful["versions"], "undoes": commit}
     if back_to:
         ledger.applying = entry
         cycle.remember()
@@ -324,7 +346,7 @@ def go_back(cycle: Cycle, entry: Data) -> None:
     ledger, commit = cycle.ledger, entry["commit"]
     reason = (ledger.bad or {}).get("reason", "")
     say(f"{entry['undoes'][:SHORT]} is undone: {reason}")
-    played = cycle.play("site", commit, deploy_prune=cycle.settings.prune)
+    played = cycle.play("site", commit, deploy_prune=cycle.settings.prune, store_versions=entry["versions"])
     look_again(cycle, commit)
     find_drift(cycle)
     if played.code:
@@ -333,7 +355,7 @@ def go_back(cycle: Cycle, entry: Data) -> None:
         )
         cycle.remark(outcome.FAILED, f"{what}:\n{played.say()}")
         return
-    ledger.applied, ledger.applying = {**entry, "at": clock.now()}, None
+    ledger.applied, ledger.applying = finish_apply(cycle, entry), None
     revert = decide.suggest_revert(entry, cycle.repository.count(commit, entry["undoes"]))
     how = f"was undone, the fleet is back on {commit[:SHORT]}: {reason}"
     cycle.remark(outcome.UNDONE, f"{entry['undoes'][:SHORT]} {how}. To take it out of the branch: {revert}")
@@ -359,9 +381,9 @@ def keep(cycle: Cycle, commit: str) -> None:
     if deep:
         ledger.content_at = clock.now()
     if ledger.applied and commit not in (commit_of(ledger.good), commit_of(ledger.bad)):
-        reason = decide.judge(cycle.plan, ledger.applied["health"], settings.threshold)
+        reason = find_harm(cycle, ledger.applied)
         if reason and not cycle.dry:
-            undo(cycle, commit, reason)
+            undo(cycle, ledger.applied, reason)
             cycle.remember()
             return
         prove(cycle)

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import itertools
 import json
+import os
 import re
+import sys
 import typing as t
 from pathlib import Path
 
@@ -22,6 +24,7 @@ except ImportError:  # said by run
     ansible_runner = None
 
 RUNS = "runs"
+NO_CONFIG = "ansible.cfg"  # an empty one: else Ansible looks for others, such as the user's
 UNREACHABLE = 4  # ansible-playbook ends with it where hosts did not answer, and nothing else failed
 COLOR = re.compile(r"\x1b\[[0-9;]*m")
 FAILED = {"runner_on_failed", "runner_item_on_failed"}
@@ -82,6 +85,8 @@ def run(settings: Settings, playbook: str, checkout: Path, **variables: t.Any) -
     inventory = checkout / settings.inventory
     if not inventory.exists():
         raise BadInput(f"The commit has no inventory {settings.inventory}")
+    (settings.state / RUNS).mkdir(mode=0o700, exist_ok=True)
+    (settings.state / NO_CONFIG).touch()
     failures = Failures()
     done = ansible_runner.run(
         private_data_dir=str(settings.state / RUNS),
@@ -91,9 +96,12 @@ def run(settings: Settings, playbook: str, checkout: Path, **variables: t.Any) -
         extravars=variables,
         cmdline=say_options(settings),
         envvars=build_environment(settings),
-        settings={"suppress_ansible_output": True, "job_timeout": settings.timeout},
+        quiet=True,
+        timeout=settings.timeout,
         event_handler=failures.handle,
         rotate_artifacts=settings.keep_runs,
+        # Written down, what the first run is told would count for all later ones.
+        suppress_env_files=True,
     )
     log = Path(done.config.artifact_dir) / "stdout"
     reasons = failures.sentences()
@@ -116,7 +124,9 @@ def build_environment(settings: Settings) -> dict[str, str]:
     """Return what Ansible is told, whatever its settings say: a repository brings data, and no program of its own."""
     hosts = [f"-o UserKnownHostsFile={settings.known_hosts}"] if settings.known_hosts else []
     return {
-        "ANSIBLE_CONFIG": str(settings.ansible_config or "/dev/null"),
+        # The ansible-playbook beside this Python, whatever else there is.
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}",
+        "ANSIBLE_CONFIG": str(settings.ansible_config or settings.state / NO_CONFIG),
         "ANSIBLE_COLLECTIONS_PATH": str(settings.collections),
         "ANSIBLE_INVENTORY_ENABLED": "yaml,ini,constructed",
         "ANSIBLE_INVENTORY_UNPARSED_FAILED": "true",

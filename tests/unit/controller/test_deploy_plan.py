@@ -91,7 +91,7 @@ def test_plan(path: Path) -> None:
         (["write_config", "update_instance", "refresh_config", "wait_healthy"], "configure"),
         (["update_instance", "wait_healthy"], "change"),
         (["grow_volume"], "change"),
-        (["wait_healthy"], "change"),
+        (["wait_healthy"], "none"),
     ],
 )
 def test_the_steps_have_one_word(actions: list[str], verdict: str) -> None:

@@ -19,6 +19,7 @@ LOOKS = ["deploy_plan"]
 def fleet(monkeypatch: pytest.MonkeyPatch) -> Fleet:
     made = Fleet()
     monkeypatch.setattr(playbooks, "run", made.run)
+    monkeypatch.setattr(cycles, "SECOND_LOOK", 0)
     return made
 
 
@@ -127,6 +128,17 @@ def test_too_wide_a_commit_is_refused_unless_it_says_so_itself(site: Site, fleet
     assert "is not one of create, remove" in run(site, limits={"remove": 1})[0].reason
 
 
+def test_a_commit_that_drops_a_node_leaves_its_appliances_behind(site: Site, fleet: Fleet) -> None:
+    fleet.rows = [row("web1"), row("web2", node="node2")]
+    site.commit()
+    run(site, limits={"remove": 0})
+    fleet.rows = [row("web1")]  # node1 is all that it says
+    site.commit(message="Forget node2")
+    result, _cycle = run(site, limits={"remove": 0})
+    assert result.word == outcome.REFUSED
+    assert "It would remove 1 appliances (web2, left behind on node2), 0 may be" in result.reason
+
+
 def test_outside_of_the_windows_a_commit_waits_and_drift_does_not(site: Site, fleet: Fleet) -> None:
     first = site.commit()
     run(site)
@@ -152,18 +164,39 @@ def test_a_commit_that_does_harm_is_undone_and_not_tried_again(site: Site, fleet
     fleet.after = {bad: [ill, row("web2")], good: [row("web1"), row("web2")]}
     fleet.names()
     result, cycle = run(site)
-    assert (result.word, fleet.names()) == (outcome.UNDONE, [*APPLIES, "site", "deploy_plan"])
+    assert (result.word, fleet.names()) == (outcome.UNDONE, [*APPLIES, *LOOKS, "site", *LOOKS])
     assert (
         "1 of 2 appliances are healthy, 90% must be. Not healthy since this commit: web1 (unit web.service failed)"
         in result.reason
     )
     assert f"git revert --no-edit {bad[:12]}" in result.reason
     assert commits(cycle) == {"accepted": bad, "applying": "", "applied": good, "good": good, "bad": bad}
+    # The commit need not say which version that was.
+    runs = {"app": {"name": "site", "version": "1-1"}}
+    assert fleet.variables[-2]["store_versions"] == {"web1": runs, "web2": runs}
     result, cycle = run(site)
     assert (result.word, fleet.names()) == (outcome.UNDONE, LOOKS)
     better = site.commit(message="A better version")
     result, cycle = run(site)
     assert (result.word, commits(cycle)["good"]) == (outcome.APPLIED, better)
+
+
+def test_one_that_is_well_again_at_the_second_look(site: Site, fleet: Fleet) -> None:
+    site.commit()
+    run(site)
+    second = site.commit(message="Second")
+    fleet.after = {second: [row("web1", health="unhealthy"), row("web2")]}
+    looks = iter([[row("web1", health="unhealthy"), row("web2")], [row("web1"), row("web2")]])
+
+    def recover(settings: t.Any, playbook: str, checkout: t.Any, **variables: t.Any) -> playbooks.Played:
+        if playbook == "deploy_plan" and fleet.rows[0]["health"] != "healthy":
+            fleet.rows = next(looks)
+        return fleet.run(settings, playbook, checkout, **variables)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(playbooks, "run", recover)
+        result, cycle = run(site)
+    assert (result.word, commits(cycle)["good"]) == (outcome.APPLIED, second)
 
 
 def test_what_was_ill_before_is_not_held_against_a_commit(site: Site, fleet: Fleet) -> None:
