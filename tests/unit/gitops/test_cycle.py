@@ -15,14 +15,6 @@ APPLIES = ["check", "deploy_plan", "site", "deploy_plan"]
 LOOKS = ["deploy_plan"]
 
 
-@pytest.fixture
-def fleet(monkeypatch: pytest.MonkeyPatch) -> Fleet:
-    made = Fleet()
-    monkeypatch.setattr(playbooks, "run", made.run)
-    monkeypatch.setattr(cycles, "SECOND_LOOK", 0)
-    return made
-
-
 def run(site: Site, *, dry: bool = False, rewritten: str = "", **changes: t.Any) -> tuple[Remark, cycles.Cycle]:
     """Run a cycle as the program does; return how it ended, and the cycle."""
     settings = site.settings(**changes)
