@@ -32,7 +32,5 @@ class ActionModule(ActionBase):
         return answer
 
     def _execute(self, arguments: Data, task_vars: Data | None) -> Data:
-        answer = self._execute_module(
-            module_name="strata.fleet.collection", module_args=arguments, task_vars=task_vars
-        )
+        answer = self._execute_module(module_name="strata.fleet.collection", module_args=arguments, task_vars=task_vars)
         return t.cast("Data", answer)

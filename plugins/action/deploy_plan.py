@@ -11,7 +11,7 @@ import typing as t
 from pathlib import Path
 
 from ansible.plugins.action import ActionBase
-from ansible_collections.strata.fleet.plugins.plugin_utils import files, policy_site
+from ansible_collections.strata.fleet.plugins.plugin_utils import files, fleet_site, policy_site
 from ansible_collections.strata.fleet.plugins.plugin_utils.deploy_plan import Answer, build_plan, read_wanted
 from ansible_collections.strata.fleet.plugins.plugin_utils.deploy_plan_report import (
     draw_plan,
@@ -51,15 +51,14 @@ class ActionModule(ActionBase):
         with failures():
             inventory = Inventory(self._loader, task_vars or {})
             nodes: dict[str, Data] = {name: {} for name in inventory.members("nodes")}
-            appliances = {name: inventory.read(name, "appliance_") for name in inventory.members("appliances")}
-            wanted = read_wanted(appliances, nodes, policy_site.today())
+            wanted = read_wanted(fleet_site.read_appliances(inventory), nodes, policy_site.today())
             plan = build_plan(wanted, answers, arguments["only"], f"{dt.datetime.now(dt.UTC):%Y-%m-%dT%H:%M:%SZ}")
             self._display.display(draw_plan(plan))
             if arguments["path"]:
                 files.write(Path(arguments["path"]), json.dumps(plan, indent=1, sort_keys=True) + "\n")
             if arguments["markdown"]:
                 files.write(Path(arguments["markdown"]), write_markdown(plan))
-        return {"changed": False, "plan": plan, "msg": say_totals(plan), **decide(answers)}
+        return decide(answers) or {"changed": False, "plan": plan, "msg": say_totals(plan)}
 
 
 def decide(answers: t.Mapping[str, Answer]) -> Data:

@@ -8,20 +8,19 @@ from __future__ import annotations
 import typing as t
 
 from ansible.plugins.action import ActionBase
-from ansible_collections.strata.fleet.plugins.module_utils.errors import BadInput
-from ansible_collections.strata.fleet.plugins.plugin_utils import policy_site
+from ansible_collections.strata.fleet.plugins.plugin_utils import fleet_site, policy_site
 from ansible_collections.strata.fleet.plugins.plugin_utils.fleet import (
-    build_fleet,
+    fill_versions,
     find_pauses,
     say_ended,
     say_pauses,
 )
 from ansible_collections.strata.fleet.plugins.plugin_utils.inventory import Inventory, failures
-from ansible_collections.strata.fleet.plugins.plugin_utils.schema import suggest
 
 SPEC = {
     "only": {"type": "list", "elements": "str", "default": []},
     "leave_paused": {"type": "bool", "default": False},
+    "versions": {"type": "dict", "default": {}},
     "today": {"type": "str", "default": ""},
 }
 
@@ -41,7 +40,8 @@ class ActionModule(ActionBase):
         inventory = Inventory(self._loader, task_vars or {})
         only = arguments["only"]
         with failures():
-            nodes, variables = read_fleet(inventory, only)
+            nodes, variables = fleet_site.read_fleet(inventory, only)
+        nodes = {node: fill_versions(items, arguments["versions"]) for node, items in nodes.items()}
         paused, over = find_pauses(variables, arguments["today"] or policy_site.today())
         paused = {name: pause for name, pause in paused.items() if name not in only}
         if not arguments["leave_paused"]:
@@ -49,19 +49,3 @@ class ActionModule(ActionBase):
         left = {node: [item for item in items if item["name"] not in paused] for node, items in nodes.items()}
         told = [*say_pauses({} if only else paused), *say_ended(over)]
         return {"changed": False, "nodes": left, "paused": paused, **({"warnings": told} if told else {})}
-
-
-def read_fleet(inventory: Inventory, only: t.Sequence[str]) -> tuple[dict[str, list[Data]], dict[str, Data]]:
-    """Return the checked fleet, and the variables of every appliance.
-
-    ``only`` narrows which appliances the fleet has, never what is checked.
-    """
-    names = inventory.members("appliances")
-    unknown = [name for name in only if name not in names]
-    if unknown:
-        raise BadInput(f"{unknown[0]!r} is not a host of the group appliances{suggest(unknown[0], names)}")
-    nodes = {name: inventory.read(name, "engine_networks") for name in inventory.members("nodes")}
-    appliances = {name: inventory.read(name, "appliance_") for name in names}
-    fleet = build_fleet(nodes, appliances)
-    narrowed = {node: [item for item in items if not only or item["name"] in only] for node, items in fleet.items()}
-    return narrowed, appliances

@@ -42,7 +42,7 @@ class ActionModule(ActionBase):
                 self._display.display(draw(payload))
             if arguments["path"]:
                 files.write(Path(arguments["path"]), json.dumps(payload, indent=1, sort_keys=True) + "\n")
-            refused = [conflict["message"] for conflict in payload["conflicts"] if conflict["refused"]]
+            refused = policies.list_refused(payload)
             if refused and arguments["check_needs"]:
                 raise BadInput("\n".join(refused))
         told = [] if arguments["show"] else say_findings(payload)

@@ -29,6 +29,13 @@ options:
         checked all the same.
     type: bool
     default: false
+  versions:
+    description:
+      - By appliance, the C(base) and C(app) (each with C(name) and C(version)) to run where the inventory names no
+        version. Without it, an appliance stays on what it runs.
+      - This is how a commit that did harm is undone. What ran before is in the plan that was made before it.
+    type: dict
+    default: {}
   today:
     description: The day by which pauses end, such as V(2026-12-24). Without it, today in UTC.
     type: str

@@ -126,8 +126,13 @@ def _describe(row: Body, wanted: Wanted | None, answer: Answer) -> Data:
         "state": row["state"],
         "health": row["health"],
         "fault": COPY if stray.get("copy") else row["fault"],
+        "runs": {kind: _say_layer(row[kind]) for kind in ("base", "app") if row.get(kind)},
         "want_state": wanted.state if wanted and is_here else ABSENT,
     }
+
+
+def _say_layer(layer: Body) -> Data:
+    return {key: layer[key] for key in ("name", "version")}
 
 
 def _judge(row: Body, actions: t.Sequence[str], answer: Answer, *, is_here: bool, is_paused: bool) -> str:
@@ -144,6 +149,8 @@ def _judge(row: Body, actions: t.Sequence[str], answer: Answer, *, is_here: bool
 
 def name_change(actions: t.Collection[str]) -> str:
     """Return the word for the steps of one appliance, given by what they call."""
+    if set(actions) <= {"wait_healthy"}:
+        return NONE  # it is as it should be; its health tells the rest
     if "create_instance" in actions:
         return CREATE
     if {"delete_instance", "delete_volume"} & set(actions):

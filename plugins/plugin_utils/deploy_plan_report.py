@@ -11,7 +11,7 @@ from ansible_collections.strata.fleet.plugins.plugin_utils import deploy_plan, p
 from ansible_collections.strata.fleet.plugins.plugin_utils.gate import first_line
 
 COLUMNS = ("appliance", "node", "owner", "what", "state", "health", "steps")
-# What code forges take as a comment is 65536 characters; a person reads less.
+# Code forges take comments of up to 65536 characters; a person reads less.
 MOST_ROWS = 100
 MOST_CHARACTERS = 60000
 ROOM_FOR_THE_REST = 400
@@ -29,10 +29,11 @@ WORDS = {
     deploy_plan.UNKNOWN: "unknown",
     deploy_plan.NONE: "as they should be",
 }
-# A comment is read by a machine first: what could be markup, a link or somebody's name is none.
+# What the inventory says is shown as it is: as markup it could hide a line, or call somebody.
 ESCAPES = str.maketrans(
     {
-        "|": "\\|",
+        "|": "&#124;",
+        "\\": "&#92;",
         "\n": " ",
         "\r": " ",
         "<": "&lt;",
@@ -59,20 +60,10 @@ def say_totals(plan: Plan) -> str:
 
 
 def draw_plan(plan: Plan) -> str:
-    """Return the appliances that are not as they should be as a table, and under it what concerns the nodes."""
+    """Return the appliances that are not as they should be as a table, and under it what else is to be known."""
     rows = [_cells(entry) for entry in list_shown(plan)]
     lines = patch_report.draw(COLUMNS, rows) if rows else []
-    lines += [
-        f"{entry['name']} on {entry['node']} is paused until {entry['paused']['until']}: {entry['paused']['reason']}"
-        for entry in plan["appliances"]
-        if entry["paused"]
-    ]
-    lines += [
-        f"{entry['name']} on {entry['node']}: {first_line(entry['fault'])}"
-        for entry in plan["appliances"]
-        if entry["fault"] and entry["verdict"] != deploy_plan.UNKNOWN
-    ]
-    return "\n".join([*lines, *_say_nodes(plan), say_totals(plan)])
+    return "\n".join([*lines, *_say_faults(plan), *_say_nodes(plan), *_say_problems(plan), say_totals(plan)])
 
 
 def list_shown(plan: Plan) -> list[t.Mapping[str, t.Any]]:
@@ -83,22 +74,27 @@ def list_shown(plan: Plan) -> list[t.Mapping[str, t.Any]]:
 
 
 def _cells(entry: Plan) -> tuple[str, ...]:
-    steps = "; ".join(entry["steps"])
-    return (
-        entry["name"],
-        entry["node"],
-        entry["owner"],
-        entry["verdict"],
-        entry["state"],
-        entry["health"],
-        steps or (first_line(entry["paused"]["reason"]) if entry["paused"] else ""),
-    )
+    pause = entry["paused"]
+    said = f"until {pause['until']}: {first_line(pause['reason'])}" if pause else "; ".join(entry["steps"])
+    place = (entry["name"], entry["node"], entry["owner"])
+    return *place, entry["verdict"], entry["state"], entry["health"], said
+
+
+def _say_faults(plan: Plan) -> list[str]:
+    """Return what is wrong with appliances, where the verdict or the problem of the node does not say it."""
+    said = (deploy_plan.CREATE, deploy_plan.UNKNOWN)
+    entries = [entry for entry in plan["appliances"] if entry["fault"] and entry["verdict"] not in said]
+    return [f"{entry['name']} on {entry['node']}: {first_line(entry['fault'])}" for entry in entries]
+
+
+def _say_problems(plan: Plan) -> list[str]:
+    problems = {node: told["problem"] for node, told in plan["nodes"].items() if told["problem"]}
+    return [f"{node} cannot tell what is to be done: {problem}" for node, problem in problems.items()]
 
 
 def _say_nodes(plan: Plan) -> list[str]:
     lines = []
     for node, told in plan["nodes"].items():
-        lines += [f"{node} cannot tell what is to be done: {told['problem']}"] if told["problem"] else []
         fetches = [f"{each['kind']} {each['name']} {each['version']}" for each in told["fetches"]]
         lines += [f"{node} fetches {', '.join(fetches)}"] if fetches else []
         lines += [f"{node}: {sentence}" for sentence in told["steps"]]
@@ -109,21 +105,22 @@ def _say_nodes(plan: Plan) -> list[str]:
 
 
 def write_markdown(plan: Plan) -> str:
-    """Return a comment about the plan: a sentence, a table of what is not as it should be, what concerns the nodes."""
-    shown = list_shown(plan)
+    """Return a comment about the plan: a sentence, nodes that could not tell, a table of what is to be done."""
     text = f"**{escape(say_totals(plan))}**\n"
-    rows = [f"| {' | '.join(_shorten(cell) for cell in _cells(entry))} |" for entry in shown]
+    text = _append(text, [f"- {_shorten(line)}" for line in _say_problems(plan)], "nodes")
+    rows = [f"| {' | '.join(_shorten(cell) for cell in _cells(entry))} |" for entry in list_shown(plan)]
     if rows:
-        head = [f"| {' | '.join(COLUMNS)} |", f"|{'---|' * len(COLUMNS)}"]
-        text = _append(text + "\n", head + rows, MOST_ROWS + len(head), "appliances")
-    lines = [f"- {_shorten(line)}" for line in _say_nodes(plan)]
-    return _append(f"{text}\n", lines, MOST_ROWS, "lines") if lines else text
+        text = _append(f"{text}\n| {' | '.join(COLUMNS)} |\n|{'---|' * len(COLUMNS)}", rows, "appliances")
+    return _append(text, [f"- {_shorten(line)}" for line in (*_say_nodes(plan), *_say_faults(plan))], "lines")
 
 
-def _append(text: str, lines: t.Sequence[str], most: int, what: str) -> str:
-    """Return the text with as many lines as there is room for, and how many more there are."""
+def _append(text: str, lines: t.Sequence[str], what: str) -> str:
+    """Return the text with a paragraph of as many lines as there is room for, and how many more there are."""
+    if not lines:
+        return text
+    text += "\n"
     for number, line in enumerate(lines):
-        if number >= most or len(text) + len(line) + ROOM_FOR_THE_REST > MOST_CHARACTERS:
+        if number >= MOST_ROWS or len(text) + len(line) + ROOM_FOR_THE_REST > MOST_CHARACTERS:
             return f"{text}\nand {len(lines) - number} more {what}\n"
         text += f"{line}\n"
     return text

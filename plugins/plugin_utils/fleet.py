@@ -122,6 +122,23 @@ def build_appliance(name: str, variables: Variables, nodes: t.Mapping[str, Varia
     }
 
 
+def fill_versions(items: t.Iterable[Data], versions: t.Mapping[str, t.Mapping[str, Data]]) -> list[Data]:
+    """Return appliances that ask for the version that ``versions`` says, where the inventory names none.
+
+    ``versions``: by appliance, ``base`` and ``app`` with ``name`` and ``version``. One of another name does not count.
+    """
+    filled = []
+    for item in items:
+        said = {kind: versions.get(item["name"], {}).get(kind) or {} for kind in ("base", "app")}
+        own = {
+            kind: {**item[kind], "version": layer["version"]}
+            for kind, layer in said.items()
+            if layer.get("name") == item[kind]["name"] and not item[kind]["version"]
+        }
+        filled.append({**item, **own})
+    return filled
+
+
 def find_clashes(fleet: t.Mapping[str, t.Sequence[Data]]) -> list[str]:
     """Return what is claimed twice: an address on one network, a port of one node."""
     claims: dict[str, list[str]] = collections.defaultdict(list)

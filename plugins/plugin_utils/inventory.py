@@ -11,7 +11,7 @@ import importlib.util
 import json
 import typing as t
 
-from ansible.errors import AnsibleActionFail
+from ansible.errors import AnsibleActionFail, AnsibleError
 from ansible.template import Templar
 from ansible_collections.strata.fleet.plugins.module_utils.errors import BadInput, StrataError
 
@@ -86,4 +86,12 @@ class Inventory:
         every_host = self._task_vars["hostvars"]
         raw = every_host.raw_get(host)
         templar = Templar(loader=self._loader, variables={**raw, "hostvars": every_host})
-        return {key: templar.template(value) for key, value in raw.items() if is_asked_for(key)}
+        return {key: _template(templar, host, key, value) for key, value in raw.items() if is_asked_for(key)}
+
+
+def _template(templar: Templar, host: str, key: str, value: t.Any) -> t.Any:
+    """Return the value of a variable. Raises BadInput where it names what is not there, or cannot be decrypted."""
+    try:
+        return templar.template(value)
+    except AnsibleError as error:
+        raise BadInput(f"{host}: {key} cannot be read: {error}.") from error

@@ -75,6 +75,11 @@ def build_payload(site: Site, today: str) -> Data:
     return {**payload, "orphans": orphans, "conflicts": policy_needs.find_conflicts(payload, site.appliances)}
 
 
+def list_refused(payload: Data) -> list[str]:
+    """Return a sentence for everything that an appliance asks for and an enforced policy does not allow."""
+    return [conflict["message"] for conflict in payload["conflicts"] if conflict["refused"]]
+
+
 def _names(body: Body, kind: str) -> bool:
     return isinstance(body.get(f"appliance_{kind}"), str)
 

@@ -201,6 +201,7 @@ def advance(cycle: Cycle, target: Target) -> bool:
                 "commit": commit,
                 "at": clock.now(),
                 "health": decide.health_of(cycle.plan),
+                "versions": decide.versions_of(cycle.plan),
                 "undoes": "",
             }
             cycle.remember()
@@ -236,6 +237,7 @@ def look(cycle: Cycle, commit: str, *, deep: bool = False) -> None:
 def pass_gates(cycle: Cycle, commit: str) -> None:
     """Raise BadInput where a commit would change too much at once, Waits outside of maintenance windows."""
     settings, rows = cycle.settings, cycle.plan["appliances"]
+    rows = [*rows, *decide.find_abandoned(cycle.plan, (cycle.ledger.applied or {}).get("places", {}))]
     allowed = decide.read_allowances(cycle.repository.allowances(commit))
     exceeded = decide.weigh(rows, len(rows), {**settings.limits, **allowed})
     if exceeded:
@@ -256,17 +258,22 @@ def apply(cycle: Cycle, entry: Data) -> None:
     look_again(cycle, commit)
     reason = find_harm(cycle, entry)
     if reason:
-        undo(cycle, commit, reason)
+        undo(cycle, entry, reason)
     elif played.code:
         cycle.remark(
             outcome.FAILED, f"{commit[:SHORT]} could not be applied in full, and is tried again:\n{played.say()}"
         )
     else:
-        ledger.applied, ledger.applying = {**entry, "at": clock.now()}, None
+        ledger.applied, ledger.applying = finish_apply(cycle, entry), None
         cycle.remark(outcome.APPLIED, f"{commit[:SHORT]} is what the fleet runs")
         prove(cycle)
     cycle.remember()
     find_drift(cycle)
+
+
+def finish_apply(cycle: Cycle, entry: Data) -> Data:
+    """Return the entry of what was being applied as what is applied."""
+    return {**entry, "at": clock.now(), "places": decide.places_of(cycle.plan)}
 
 
 def look_again(cycle: Cycle, commit: str) -> None:
@@ -292,12 +299,12 @@ def find_harm(cycle: Cycle, entry: Data) -> str:
     return reason
 
 
-def undo(cycle: Cycle, commit: str, reason: str) -> None:
+def undo(cycle: Cycle, harmful: Data, reason: str) -> None:
     """Mark a commit as bad, and apply the last good one again. Without one, the fleet is left as it is."""
-    ledger, now = cycle.ledger, clock.now()
+    ledger, now, commit = cycle.ledger, clock.now(), harmful["commit"]
     back_to = commit_of(ledger.good)
     ledger.bad = {"commit": commit, "at": now, "reason": reason, "back_to": back_to}
-    entry = {"commit": back_to or commit, "at": now, "health": {}, "undoes": commit}
+    entry = {"commit": back_to or commit, "at": now, "health": {}, "versions": harmful["versions"], "undoes": commit}
     if back_to:
         ledger.applying = entry
         cycle.remember()
@@ -312,7 +319,7 @@ def go_back(cycle: Cycle, entry: Data) -> None:
     ledger, commit = cycle.ledger, entry["commit"]
     reason = (ledger.bad or {}).get("reason", "")
     say(f"{entry['undoes'][:SHORT]} is undone: {reason}")
-    played = cycle.play("site", commit, deploy_prune=cycle.settings.prune)
+    played = cycle.play("site", commit, deploy_prune=cycle.settings.prune, store_versions=entry["versions"])
     look_again(cycle, commit)
     find_drift(cycle)
     if played.code:
@@ -321,7 +328,7 @@ def go_back(cycle: Cycle, entry: Data) -> None:
         )
         cycle.remark(outcome.FAILED, f"{what}:\n{played.say()}")
         return
-    ledger.applied, ledger.applying = {**entry, "at": clock.now()}, None
+    ledger.applied, ledger.applying = finish_apply(cycle, entry), None
     revert = decide.suggest_revert(entry, cycle.repository.count(commit, entry["undoes"]))
     how = f"was undone, the fleet is back on {commit[:SHORT]}: {reason}"
     cycle.remark(outcome.UNDONE, f"{entry['undoes'][:SHORT]} {how}. To take it out of the branch: {revert}")
@@ -349,7 +356,7 @@ def keep(cycle: Cycle, commit: str) -> None:
     if ledger.applied and commit not in (commit_of(ledger.good), commit_of(ledger.bad)):
         reason = find_harm(cycle, ledger.applied)
         if reason and not cycle.dry:
-            undo(cycle, commit, reason)
+            undo(cycle, ledger.applied, reason)
             cycle.remember()
             return
         prove(cycle)

@@ -84,6 +84,26 @@ def health_of(plan: Plan) -> dict[str, str]:
     return {row["name"]: row["health"] for row in plan["appliances"] if row["health"] != "absent"}
 
 
+def versions_of(plan: Plan) -> dict[str, Data]:
+    """Return what every appliance runs: where a commit names no version, this is the only way back."""
+    return {row["name"]: row["runs"] for row in plan["appliances"] if row["runs"]}
+
+
+def places_of(plan: Plan) -> dict[str, str]:
+    """Return on which node every appliance is that the commit asks for."""
+    return {row["name"]: row["node"] for row in plan["appliances"] if row["wanted"]}
+
+
+def find_abandoned(plan: Plan, places: t.Mapping[str, str]) -> list[Data]:
+    """Return rows for appliances whose node the commit does not have any more: nobody would look after them.
+
+    ``places``: where they were when the fleet was last as a commit said.
+    """
+    names = {row["name"] for row in plan["appliances"]}
+    gone = {name: node for name, node in places.items() if node not in plan["nodes"] and name not in names}
+    return [{"name": f"{name}, left behind on {node}", "verdict": "remove"} for name, node in sorted(gone.items())]
+
+
 def judge(plan: Plan, before: t.Mapping[str, str], threshold: str) -> str:
     """Return why an applied commit is to be undone, '' where it is not.
 

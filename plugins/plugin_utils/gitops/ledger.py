@@ -25,9 +25,9 @@ class Ledger:
 
     - ``seen``: the branch's head when it was last fetched, whatever it is worth.
     - ``accepted``: the newest head with a good signature (``signer``): the branch may only go on from here.
-    - ``applying``: what is being applied, with the ``health`` of every appliance before, and which commit that
-      ``undoes``, '' for none. Whoever finds it goes on with it.
-    - ``applied``: what the fleet was last made to be, likewise with the health before.
+    - ``applying``: what is being applied, with the ``health`` and ``versions`` of every appliance before, and which
+      commit that ``undoes``, '' for none. Whoever finds it goes on with it.
+    - ``applied``: what the fleet was last made to be, likewise, and on which node each appliance is (``places``).
     - ``good``: the last one that was applied and left the fleet healthy.
     - ``bad``: one that did harm, the ``reason``, and what the fleet went ``back_to``. It is not applied again.
     - ``unreachable``, ``error``: ``since`` and ``reason``, while it lasts.
@@ -75,7 +75,10 @@ def begin(ledger: Ledger, before: str, now: str) -> Ledger:
         return ledger
     entry = {"commit": before, "at": now}
     return dataclasses.replace(
-        ledger, accepted={**entry, "signer": ""}, applied={**entry, "health": {}, "undoes": ""}, good=entry
+        ledger,
+        accepted={**entry, "signer": ""},
+        applied={**entry, "health": {}, "versions": {}, "places": {}, "undoes": ""},
+        good=entry,
     )
 
 

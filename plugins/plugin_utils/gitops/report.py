@@ -15,6 +15,7 @@ from ansible_collections.strata.fleet.plugins.plugin_utils.gitops.outcome import
 FORMAT = 1
 NAME = "status.json"
 COMMITS = ("seen", "accepted", "applying", "applied", "good", "bad")
+INNER = ("health", "versions", "places")  # of a commit's entry: for the next cycle alone
 SHOWN = ("name", "node", "owner", "verdict", "state", "health", "fault", "paused", "drift")
 
 
@@ -52,7 +53,7 @@ def build(facts: Facts, ledger: Ledger, earlier: Data) -> Data:
         "code": outcome.CODES[facts.result.word],
         "reason": facts.result.reason,
         "remarks": [remark._asdict() for remark in facts.remarks],
-        **{key: _without_health(entries[key]) for key in COMMITS},
+        **{key: _shorten(entries[key]) for key in COMMITS},
         "unreachable": ledger.unreachable,
         "error": ledger.error,
         "results": ledger.results,
@@ -67,8 +68,8 @@ def build(facts: Facts, ledger: Ledger, earlier: Data) -> Data:
 EMPTY: Data = {"fleet_at": "", "fleet_commit": "", "appliances": [], "nodes": {}, "findings": []}
 
 
-def _without_health(entry: Data | None) -> Data | None:
-    return {key: value for key, value in entry.items() if key != "health"} if entry else None
+def _shorten(entry: Data | None) -> Data | None:
+    return {key: value for key, value in entry.items() if key not in INNER} if entry else None
 
 
 def _build_fleet(facts: Facts) -> Data:

@@ -10,7 +10,6 @@ from pathlib import Path
 from ansible_collections.strata.fleet.tests.integration.fleet.fleet import PREFIX, Fleet, instance, picture
 from ansible_collections.strata.fleet.tests.integration.tools import Node, Ran
 
-AWAY = "ansible_port=9"  # where nobody listens
 NODE_AWAY = 4  # how Ansible ends where a host cannot be reached
 Nodes = list[Node]
 
@@ -20,7 +19,9 @@ def plan(fleet: Fleet, folder: Path, *arguments: str, ends: int = 0) -> tuple[di
     path = folder / "plan.json"
     path.unlink(missing_ok=True)
     markdown = folder / "plan.md"
-    ran = fleet.play("deploy_plan", "-e", f"deploy_plan_file={path}", "-e", f"deploy_plan_markdown={markdown}", *arguments)
+    ran = fleet.play(
+        "deploy_plan", "-e", f"deploy_plan_file={path}", "-e", f"deploy_plan_markdown={markdown}", *arguments
+    )
     assert ran.returncode == ends, ran.output
     told = json.loads(path.read_text())
     assert f"**{len(told['appliances'])} appliance" in markdown.read_text()
@@ -101,6 +102,7 @@ def test_what_is_paused_is_left_alone(fleet: Fleet, ready: Nodes, tmp_path: Path
 
 def test_a_node_that_does_not_answer_is_told_beside_the_others(fleet: Fleet, ready: Nodes, tmp_path: Path) -> None:
     one, two = (fleet.want(f"away{number}", node) for number, node in enumerate(ready[:2]))
+    # Nobody listens on port 9.
     fleet.variables["ansible_port"] = "{{ 9 if inventory_hostname == '" + ready[0].name + "' else 22 }}"
     entries, told, _ran = plan(fleet, tmp_path, ends=NODE_AWAY)
     assert {name: entries[name]["verdict"] for name in (one, two)} == {one: "unknown", two: "create"}

@@ -179,7 +179,9 @@ def test_drift_is_found_and_undone_or_only_told(site: Site) -> None:
     wanted = copy.deepcopy(instance(first, site.web1)["devices"])
     first.run(f"incus config set {site.web1} limits.memory 100MiB --project strata")
     second.run(f"incus stop --force {site.web2} --project strata")
-    first.run("incus create --project strata --empty it-stray && incus delete --project strata it-stray")
+    stray = site.fleet.want("stray", first)
+    site.fleet.deploy("--extra-vars", f'{{"store_only": ["{stray}"]}}')  # by hand, from elsewhere
+    del site.fleet.appliances[stray]
     report = site.control.cycle("drifted")
     rows = {row["name"]: row for row in report["appliances"]}
     assert (rows[site.web1]["sync"], rows[site.web1]["mended"], rows[site.web1]["owner"]) == (
@@ -191,6 +193,7 @@ def test_drift_is_found_and_undone_or_only_told(site: Site) -> None:
     assert rows[site.web2]["differences"][0] == f"start {site.web2}"
     assert "limits.memory" not in instance(first, site.web1)["config"]
     assert instance(first, site.web1)["devices"] == wanted
+    assert first.run(f"incus config show {stray} --project strata", check=False).returncode
     # Once policy says so, it is undone, too.
     site.fleet.appliances[site.web2] |= {"appliance_drift": "undo"}
     site.commit("Undo it")
@@ -212,7 +215,7 @@ def test_a_bad_version_is_undone(site: Site) -> None:
     good = site.control.clone.head()
     site.fleet.depot.publish_app("site", "6-6", server=site_app.SICK)
     site.fleet.depot.publish_app("site", "1-1")
-    site.fleet.want("web1", site.nodes[0], app_version="6-6", config={"title": "first"}, health_timeout=5)
+    site.fleet.want("web1", site.nodes[0], app_version="6-6", config={"title": "first"}, health_timeout=10)
     bad = site.commit("The newest version")
     report = site.control.cycle("undone")
     assert (report["bad"]["commit"], report["applied"]["commit"], report["good"]["commit"]) == (bad, good, good)

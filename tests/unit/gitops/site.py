@@ -136,6 +136,7 @@ def row(name: str, verdict: str = "none", **changes: t.Any) -> dict[str, t.Any]:
         "paused": {"reason": "they said so", "until": "2026-12-24"} if verdict == "paused" else None,
         "state": "running",
         "health": "healthy",
+        "runs": {"app": {"name": "site", "version": "1-1"}},
         "fault": "",
         **changes,
     }

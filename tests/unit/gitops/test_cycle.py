@@ -128,6 +128,17 @@ def test_too_wide_a_commit_is_refused_unless_it_says_so_itself(site: Site, fleet
     assert "is not one of create, remove" in run(site, limits={"remove": 1})[0].reason
 
 
+def test_a_commit_that_drops_a_node_leaves_its_appliances_behind(site: Site, fleet: Fleet) -> None:
+    fleet.rows = [row("web1"), row("web2", node="node2")]
+    site.commit()
+    run(site, limits={"remove": 0})
+    fleet.rows = [row("web1")]  # node1 is all that it says
+    site.commit(message="Forget node2")
+    result, _cycle = run(site, limits={"remove": 0})
+    assert result.word == outcome.REFUSED
+    assert "It would remove 1 appliances (web2, left behind on node2), 0 may be" in result.reason
+
+
 def test_outside_of_the_windows_a_commit_waits_and_drift_does_not(site: Site, fleet: Fleet) -> None:
     first = site.commit()
     run(site)
@@ -160,6 +171,9 @@ def test_a_commit_that_does_harm_is_undone_and_not_tried_again(site: Site, fleet
     )
     assert f"git revert --no-edit {bad[:12]}" in result.reason
     assert commits(cycle) == {"accepted": bad, "applying": "", "applied": good, "good": good, "bad": bad}
+    # The commit need not say which version that was.
+    runs = {"app": {"name": "site", "version": "1-1"}}
+    assert fleet.variables[-2]["store_versions"] == {"web1": runs, "web2": runs}
     result, cycle = run(site)
     assert (result.word, fleet.names()) == (outcome.UNDONE, LOOKS)
     better = site.commit(message="A better version")
