@@ -200,6 +200,17 @@ def test_what_was_ill_before_is_not_held_against_a_commit(site: Site, fleet: Fle
     assert run(site)[0].word == outcome.APPLIED
 
 
+def test_a_new_appliance_that_never_gets_well_is_held_against_a_commit(site: Site, fleet: Fleet) -> None:
+    """Status calls what is wanted and not there unhealthy: that is not what it was before."""
+    good = site.commit()
+    run(site)
+    bad = site.commit(message="One more")
+    fleet.rows = [row("web1"), row("web2"), row("web3", "create", state="absent", health="unhealthy")]
+    fleet.after = {bad: [row("web1"), row("web2"), row("web3", health="unhealthy")], good: [row("web1"), row("web2")]}
+    result, cycle = run(site)
+    assert (result.word, commits(cycle)["applied"]) == (outcome.UNDONE, good)
+
+
 def test_the_first_commit_does_harm(site: Site, fleet: Fleet) -> None:
     commit = site.commit()
     fleet.after = {commit: [row("web1", health="unhealthy"), row("web2")]}
