@@ -164,27 +164,27 @@ def run(platform: Platform, job: str, folder: Path, *, branch: str = "main", bef
     folder.mkdir()
     clone = folder / "clone"
     subprocess.run(["git", "clone", "--quiet", "--branch", branch, str(platform.site.bare), str(clone)], check=True)
-    # pytest's own temporary folders are too deep for SSH's sockets.
-    home = tempfile.mkdtemp(prefix="pl-", dir="/tmp")
-    environment = {**image(folder), "HOME": home, **platform.variables(folder, before)}
+    environment = {**image(folder), **platform.variables(folder, before)}
     assert environment["ANSIBLE_CONFIG"] == CONFIG
     environment["ANSIBLE_CONFIG"] = str(folder / "ansible.cfg")
     Path(environment["ANSIBLE_CONFIG"]).touch()
     code, said = 0, []
-    for step in platform.steps(job, before):
-        if code and not step.always:
-            continue
-        done = subprocess.run(
-            [*BASH, "-c", step.script],
-            cwd=clone,
-            env={**environment, **step.environment},
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        said.append(done.stdout + done.stderr)
-        code = code or done.returncode
+    # pytest's own temporary folders are too deep for SSH's sockets.
+    with tempfile.TemporaryDirectory(prefix="pl-", dir="/tmp", ignore_cleanup_errors=True) as home:
+        for step in platform.steps(job, before):
+            if code and not step.always:
+                continue
+            done = subprocess.run(
+                [*BASH, "-c", step.script],
+                cwd=clone,
+                env={**environment, "HOME": home, **step.environment},
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                text=True,
+                check=False,
+            )
+            said.append(done.stdout + done.stderr)
+            code = code or done.returncode
     return Ran(code, "\n".join(said), clone)
 
 

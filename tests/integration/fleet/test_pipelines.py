@@ -54,6 +54,12 @@ def test_from_a_proposal_to_what_runs(
     write_files(site, fleet)
     first = site.commit(hosts=write_hosts(fleet, node))
 
+    # Somebody proposes something that cannot be, and is told so without a node.
+    fleet.want("pipeline", node, memry="64MiB")
+    site.commit("", branch="proposal", hosts=write_hosts(fleet, node))
+    ran = pipelines.run(platform, "check", tmp_path / "wrong", branch="proposal")
+    assert (ran.code, "appliance_memry is not known" in ran.output) == (2, True), ran.output
+
     # Somebody proposes an appliance: it is planned, shown to those who decide, and not there yet.
     web = fleet.want("pipeline", node, config={"title": "proposed", "password": "{{ vault_password }}"})
     site.commit("", branch="proposal", hosts=write_hosts(fleet, node))
