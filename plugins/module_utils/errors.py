@@ -28,6 +28,10 @@ class BadInput(StrataError):
     """What was asked for cannot be done as written; nothing was changed."""
 
 
+class Held(BadInput):
+    """Something else that was begun has an appliance in hand, and has to end first; nothing was changed."""
+
+
 class CommandError(StrataError):
     """A program ended with an error."""
 

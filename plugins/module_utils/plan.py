@@ -15,7 +15,7 @@ from ansible_collections.strata.fleet.plugins.module_utils import (
     moved,
     steps,
 )
-from ansible_collections.strata.fleet.plugins.module_utils.errors import BadInput
+from ansible_collections.strata.fleet.plugins.module_utils.errors import BadInput, Held
 from ansible_collections.strata.fleet.plugins.module_utils.lockdown import network_plan, quarantine
 from ansible_collections.strata.fleet.plugins.module_utils.model import (
     LEAST_DISTURBING_FIRST,
@@ -30,19 +30,23 @@ from ansible_collections.strata.fleet.plugins.module_utils.model import (
 )
 from ansible_collections.strata.fleet.plugins.module_utils.sizes import format_size
 
+SETTLED = (migration.KEPT, migration.DAMAGED)  # no migration is under way
+
 Change = dict[str, t.Any]
 
 
 def make_plan(want: t.Iterable[Appliance | Removal], have: Have, place: Place, scope: str = "all") -> Plan:
     """Return the steps that turn ``have`` into ``want``; with scope ``config``, those that concern the config layer.
 
-    Raises BadInput naming everything that cannot be done, before anything is.
+    Raises BadInput naming everything that cannot be done, before anything is; Held where nothing but something that was
+    begun is in the way.
     """
     want = tuple(want)
     lists = plan_node(want, have) if scope == "all" else Plan((), {}, {})
     problems = [problem for item in want for problem in find_problems(item, have, scope)]
     if problems:
-        raise BadInput("\n".join(problems))
+        holds = {hold for item in want for hold in find_holds(item, have, scope)}
+        raise (Held if holds.issuperset(problems) else BadInput)("\n".join(problems))
     planned: list[Step] = list(lists.steps)
     before: dict[str, t.Any] = dict(lists.before)
     after: dict[str, t.Any] = dict(lists.after)
@@ -87,24 +91,12 @@ def find_problems(item: Appliance | Removal, have: Have, scope: str = "all") -> 
             f"Appliance {item.name}: the engine has an instance of that name which Strata did not make; "
             "rename the appliance, or move that instance out of the project."
         )
-    elif scope == "all" and isinstance(item, Appliance) and _is_between_versions(item, present):
-        problems.append(
-            f"Appliance {item.name}: a patch or rollback of it was cut off. Run playbooks/patch.yml, which ends that, "
-            "before another version is deployed."
-        )
     elif scope == "config" and isinstance(item, Appliance):
         problems += _find_config_problems(item, present)
-    if present and present.status == instance.FROZEN:
-        problems.append(
-            f"Appliance {item.name} is held for a backup, which was cut off or is under way: run playbooks/backup.yml "
-            f"-e backup={item.name}, which ends that. Where somebody paused it by hand, resume it."
-        )
-    problems += _find_moves(item, present, have)
+    problems += [*find_holds(item, have, scope), *_find_moves(item, present, have)]
     cut = quarantine_of(item.name, have)
     if cut and (scope in ("layers", "state") or isinstance(item, Removal)):
         problems.append(quarantine.refusal(item.name, cut))
-    if scope != "state":
-        problems += _find_cut_restores(item, present, have)
     volumes = item.volumes if isinstance(item, Appliance) else ()
     for volume in volumes:
         size = have.volumes.get(instance.volume_name(item.name, volume.name), 0)
@@ -116,14 +108,35 @@ def find_problems(item: Appliance | Removal, have: Have, scope: str = "all") -> 
     return problems
 
 
-def _find_moves(item: Appliance | Removal, present: Instance | None, have: Have) -> list[str]:
-    """Return why an appliance that went to another node, or is on its way, is left alone here."""
+def find_holds(item: Appliance | Removal, have: Have, scope: str = "all") -> list[str]:
+    """Return a sentence for everything that was begun with one appliance, and has to end first."""
+    present = have.instances.get(item.name)
+    holds = []
+    if scope == "all" and isinstance(item, Appliance) and _is_between_versions(item, present):
+        holds.append(
+            f"Appliance {item.name}: a patch or rollback of it was cut off. Run playbooks/patch.yml, which ends that, "
+            "before another version is deployed."
+        )
+    if present and present.status == instance.FROZEN:
+        holds.append(
+            f"Appliance {item.name} is held for a backup, which was cut off or is under way: run playbooks/backup.yml "
+            f"-e backup={item.name}, which ends that. Where somebody paused it by hand, resume it."
+        )
     mark = migration.read(present.config) if present else None
-    if isinstance(item, Removal):
-        return [migration.refusal(item.name, mark)] if mark and mark.role != migration.KEPT else []
-    if mark:
-        return [migration.refusal(item.name, mark)]
-    return [moved.refusal(item.name, have.moved[item.name])] if not present and item.name in have.moved else []
+    if mark and mark.role not in SETTLED:
+        holds.append(migration.refusal(item.name, mark))
+    return holds if scope == "state" else [*holds, *_find_cut_restores(item, present, have)]
+
+
+def _find_moves(item: Appliance | Removal, present: Instance | None, have: Have) -> list[str]:
+    """Return why an appliance that went to another node is left alone here."""
+    mark = migration.read(present.config) if present else None
+    if mark and mark.role in SETTLED:
+        is_let_go = isinstance(item, Removal) and mark.role == migration.KEPT
+        return [] if is_let_go else [migration.refusal(item.name, mark)]
+    if isinstance(item, Removal) or present or item.name not in have.moved:
+        return []
+    return [moved.refusal(item.name, have.moved[item.name])]
 
 
 def _find_cut_restores(item: Appliance | Removal, present: Instance | None, have: Have) -> list[str]:

@@ -45,3 +45,7 @@ def test_the_merged_tree_stays_unwritable_when_it_is_remounted(host: Host) -> No
 
 def test_its_state_is_a_volume(host: Host) -> None:
     assert host.run("incus storage volume show --project strata strata web1.var").rc == 0
+
+
+def test_a_paused_one_is_left_alone(host: Host) -> None:
+    assert host.check_output("incus list --project strata --format csv --columns n") == "web1"

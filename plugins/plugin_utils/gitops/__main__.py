@@ -49,8 +49,8 @@ def build_parser() -> argparse.ArgumentParser:
     """Return what reads the arguments."""
     parser = argparse.ArgumentParser(prog="strata-gitops", description="Make the fleet what a branch says.")
     parser.add_argument("--settings", type=Path, default=SETTINGS, help="default: %(default)s")
-    parser.add_argument("--allowed-signers", metavar="FILE", help="count more than allowed_signers of the settings")
-    parser.add_argument("--gpg-key", metavar="FILE", action="append", help="count more than gpg_keys of the settings")
+    parser.add_argument("--allowed-signers", metavar="FILE", help="trust these, and nobody whom the settings trust")
+    parser.add_argument("--gpg-key", metavar="FILE", action="append", help="likewise, an armored OpenPGP key")
     commands = parser.add_subparsers(dest="command", required=True)
     texts = {
         "cycle": "fetch, judge, plan, apply, look, and undo where it did harm",
@@ -67,7 +67,7 @@ def build_parser() -> argparse.ArgumentParser:
                 "--before",
                 metavar="COMMIT",
                 default="",
-                help="where nothing is remembered: what the fleet was, and was good",
+                help="where nothing is remembered: what the branch was before",
             )
         if name == "accept":
             command.add_argument("commit", help="all 40 digits")
@@ -75,13 +75,14 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def read_changes(arguments: argparse.Namespace) -> dict[str, t.Any]:
-    """Return what the command line says of whom to trust: a file in the repository must not be able to."""
-    changes: dict[str, t.Any] = {}
-    if arguments.allowed_signers:
-        changes["allowed_signers"] = str(Path(arguments.allowed_signers).resolve())
-    if arguments.gpg_key:
-        changes["gpg_keys"] = [str(Path(path).resolve()) for path in arguments.gpg_key]
-    return changes
+    """Return what the command line says of whom to trust. Then settings that lie in the repository add nobody."""
+    signers, keys = arguments.allowed_signers, arguments.gpg_key or []
+    if not signers and not keys:
+        return {}
+    return {
+        "allowed_signers": str(Path(signers).resolve()) if signers else "",
+        "gpg_keys": [str(Path(path).resolve()) for path in keys],
+    }
 
 
 def work(settings: Settings, arguments: argparse.Namespace) -> int:
@@ -89,7 +90,9 @@ def work(settings: Settings, arguments: argparse.Namespace) -> int:
     began = time.monotonic()
     with cycles.only_one(settings.state):
         cycle = cycles.Cycle(settings, cycles.open_repository(settings), ledger.read(settings.state))
-        cycle.ledger = ledger.begin(cycle.ledger, getattr(arguments, "before", ""), clock.now())
+        cycle.before = getattr(arguments, "before", "")
+        if not cycle.before.strip("0"):  # how pipelines say that there was no branch
+            cycle.before = ""
         cycle.dry = arguments.command == "plan"
         if arguments.command == "accept":
             cycle.rewritten = arguments.commit

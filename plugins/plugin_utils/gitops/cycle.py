@@ -46,6 +46,7 @@ class Cycle:
     """What a cycle works on, and what it has found so far.
 
     ``dry``: nothing is changed or remembered. ``rewritten``: a head that is taken although history was rewritten.
+    ``before``: what the branch was before, as a pipeline knows it; it counts where nothing is remembered.
     ``plan``: the last look at the fleet, with ``commit``; ``drift``: what is not as that says; ``mended``: whose drift
     was undone.
     """
@@ -55,6 +56,7 @@ class Cycle:
     ledger: Ledger
     dry: bool = False
     rewritten: str = ""
+    before: str = ""
     remarks: list[Remark] = dataclasses.field(default_factory=list)
     plan: Data = dataclasses.field(default_factory=lambda: dict(NOTHING))
     commit: str = ""
@@ -170,8 +172,9 @@ def accept(cycle: Cycle, head: str) -> None:
     """Take a head that somebody signed who may. Raises ContentError where nobody did, or history was rewritten."""
     settings, ledger = cycle.settings, cycle.ledger
     is_meant = head == cycle.rewritten
-    if ledger.accepted and not is_meant and not cycle.repository.is_ancestor(ledger.accepted["commit"], head):
-        raise ContentError(decide.say_rewritten(ledger.accepted, head))
+    earlier = commit_of(ledger.accepted) or cycle.before
+    if earlier and not is_meant and not cycle.repository.is_ancestor(earlier, head):
+        raise ContentError(decide.say_rewritten(earlier, ledger.accepted, head))
     signer = cycle.repository.verify(head, Trust(settings.allowed_signers, settings.gpg_keys))
     if head != commit_of(ledger.accepted):
         ledger.accepted = {"commit": head, "at": clock.now(), "signer": signer}
@@ -197,6 +200,7 @@ def advance(cycle: Cycle, target: Target) -> bool:
         return False
     if not cycle.dry:
         if not ledger.applying or not target.resumed:
+            find_way_back(cycle)
             ledger.applying = {
                 "commit": commit,
                 "at": clock.now(),
@@ -249,6 +253,29 @@ def pass_gates(cycle: Cycle, commit: str) -> None:
     if not windows.is_open(settings.windows, now):
         begin = gate.say_time(windows.next_opening(settings.windows, now))
         raise Waits(f"no maintenance window is open; the next one begins {begin}")
+
+
+def find_way_back(cycle: Cycle) -> None:
+    """Where nothing is remembered, count what the branch was before as good, if it is what the fleet is, and well.
+
+    A pipeline cannot tell: that commit may have been refused, undone or passed over. So whether somebody signed it who
+    may, and how the fleet is, is looked at before the fleet is changed.
+    """
+    settings, ledger, before = cycle.settings, cycle.ledger, cycle.before
+    if ledger.good or not before:
+        return
+    seen = cycle.plan, cycle.commit
+    try:
+        cycle.repository.verify(before, Trust(settings.allowed_signers, settings.gpg_keys))
+        look(cycle, before)
+        reason = decide.doubt(cycle.plan, settings.threshold)
+    except (BadInput, ContentError) as error:
+        reason = error.message
+    cycle.plan, cycle.commit = seen
+    if reason:
+        say(f"There is no way back to {before[:SHORT]}: {reason}")
+    else:
+        ledger.good = {"commit": before, "at": clock.now()}
 
 
 def apply(cycle: Cycle, entry: Data) -> None:

@@ -45,12 +45,12 @@ def choose(ledger: Ledger, head: str) -> Target | None:
     return Target(commit, is_new=commit != applied or bool(begun), resumed=commit == begun)
 
 
-def say_rewritten(accepted: Data, head: str) -> str:
-    """Return why a head that did not come of the accepted one is refused."""
+def say_rewritten(earlier: str, accepted: Data | None, head: str) -> str:
+    """Return why a head that did not come of the earlier one is refused."""
+    what = f"was accepted at {accepted['at']}" if accepted else "the branch was at before"
     return (
-        f"The branch's history was rewritten: {head[:12]} did not come of {accepted['commit'][:12]}, which was "
-        f"accepted at {accepted['at']}. Put the branch back, and undo with git revert. If the rewriting was meant, run "
-        f"strata-gitops accept {head}"
+        f"The branch's history was rewritten: {head[:12]} did not come of {earlier[:12]}, which {what}. Put the branch "
+        f"back, and undo with git revert. If the rewriting was meant, run strata-gitops accept {head}"
     )
 
 
@@ -119,6 +119,14 @@ def judge(plan: Plan, before: t.Mapping[str, str], threshold: str) -> str:
     names = say_some([f"{row['name']} ({first_line(row['fault']) or row['health']})" for row in harmed], SHOWN)
     share = f"{len(good)} of {len(known)} appliances are healthy, {threshold} must be"
     return f"{share}. Not healthy since this commit: {names}"
+
+
+def doubt(plan: Plan, threshold: str) -> str:
+    """Return why the fleet is not what the plan's commit says, or is not well; '' where it is both."""
+    names = [row["name"] for row in plan["appliances"] if row["verdict"] in VERDICTS]
+    if names:
+        return f"the fleet is not as it says ({say_some(names, SHOWN)})"
+    return judge(plan, {}, threshold)
 
 
 def first_line(text: str) -> str:

@@ -65,23 +65,6 @@ def read(state: Path) -> Ledger:
         ) from error
 
 
-def begin(ledger: Ledger, before: str, now: str) -> Ledger:
-    """Return the ledger; where nothing was ever accepted, one in which ``before`` is what the fleet is, and good.
-
-    For pipelines, which keep nothing, but know what the branch was before. Zeros alone is how they say that there was
-    no branch.
-    """
-    if ledger.accepted or not before.strip("0"):
-        return ledger
-    entry = {"commit": before, "at": now}
-    return dataclasses.replace(
-        ledger,
-        accepted={**entry, "signer": ""},
-        applied={**entry, "health": {}, "versions": {}, "places": {}, "undoes": ""},
-        good=entry,
-    )
-
-
 def write(state: Path, ledger: Ledger) -> None:
     """Remember it, all or nothing."""
     files.write(

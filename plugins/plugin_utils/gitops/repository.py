@@ -79,7 +79,7 @@ class Repository:
         if not (self.path / "HEAD").exists():
             self.path.mkdir(parents=True, exist_ok=True)
             self._git("init", "--quiet", "--bare", "--template=", str(self.path), at=None)
-        argv = ["fetch", "--quiet", "--no-tags", "--no-write-fetch-head", self._access.url]
+        argv = ["fetch", "--quiet", "--no-tags", "--no-write-fetch-head", *self._open_folder(), self._access.url]
         try:
             name = branch if branch == HEAD else f"refs/heads/{branch}"
             self._git(*argv, f"+{name}:{SEEN}", env=self._reach(), timeout=FETCH_TIMEOUT)
@@ -188,6 +188,18 @@ class Repository:
                 "GIT_CONFIG_VALUE_0": f"Authorization: Basic {packed}",
             }
         return env
+
+    def _open_folder(self) -> list[str]:
+        """Return what it takes to fetch from a folder. Raises Unreachable where that lacks a part of history."""
+        folder = Path(self._access.url)
+        if not folder.is_absolute():
+            return []
+        if any((folder / place).exists() for place in (".git/shallow", "shallow")):
+            raise Unreachable(
+                f"{folder} is a clone without all of history. Have the pipeline fetch it (fetch-depth: 0, GIT_DEPTH: 0)"
+            )
+        # Pipelines check out as one user and run jobs as another, which Git refuses. The settings name this folder.
+        return ["--upload-pack", "git -c safe.directory=* upload-pack"]
 
     def say(self) -> str:
         """Return the URL without a password that somebody wrote into it."""

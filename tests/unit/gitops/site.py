@@ -100,6 +100,7 @@ class Fleet:
         self.fails: dict[str, str] = {}
         self.after: dict[str, list[dict[str, t.Any]]] = {}  # what a playbook, or a commit that is applied, leaves
         self.played: list[tuple[str, str]] = []
+        self.plans: dict[str, list[dict[str, t.Any]]] = {}  # of commits for which it is not what ``rows`` says
         self.variables: list[dict[str, t.Any]] = []
 
     def run(self, _settings: t.Any, playbook: str, checkout: Path, **variables: t.Any) -> Played:
@@ -109,7 +110,8 @@ class Fleet:
         if playbook in self.fails:
             return Played(2, (self.fails[playbook],), "log")
         if playbook == "deploy_plan":
-            plan = {"appliances": self.rows, "nodes": {"node1": {"problem": ""}}, "findings": self.findings}
+            rows = self.plans.get(checkout.name, self.rows)
+            plan = {"appliances": rows, "nodes": {"node1": {"problem": ""}}, "findings": self.findings}
             Path(variables["deploy_plan_file"]).write_text(json.dumps(plan))
         key = checkout.name if playbook == "site" else playbook
         self.rows = self.after.get(key, self.rows)

@@ -112,6 +112,7 @@ def test_steps(path: Path) -> None:
         with pytest.raises(BadInput) as caught:
             make_plan(want, build_have(case["have"]), PLACE, case.get("scope", "all"))
         assert caught.value.message == case["error"]
+        assert type(caught.value).__name__ == case.get("raises", "BadInput")
         return
     plan = make_plan(want, build_have(case["have"]), PLACE, case.get("scope", "all"))
     assert [step.sentence.replace(digest_of(want), "DIGEST") for step in plan.steps] == case["steps"]

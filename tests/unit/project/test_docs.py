@@ -33,6 +33,8 @@ OTHER_NAMES = {
     "engine_setup",
     "status_table",
     "store_needs",
+    "deploy_plan",
+    "deploy_plan_report",
 }
 BINARIES = Path(sys.executable).parent
 
