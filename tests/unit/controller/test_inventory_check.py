@@ -53,12 +53,12 @@ def test_an_inventory_without_nodes_is_none() -> None:
 
 
 def test_all_parts_are_checked_and_each_fault_is_said_once() -> None:
-    node = {"backup_repositories": REPOSITORIES, "patch_rollout": {"batch": 1}}
-    appliances = {
+    node: Data = {"backup_repositories": REPOSITORIES, "patch_rollout": {"batch": 1}}
+    appliances: dict[str, Data] = {
         "web1": {**WEB, "appliance_node": "node1", "appliance_backup": {"repository": "elsewhere"}},
         "web2": {**WEB, "appliance_node": "node1", "appliance_config": None},
     }
-    policies = {"lockdown_policies": {"strict": {"groups": ["nobody"], "rules": {}}}}
+    policies: Data = {"lockdown_policies": {"strict": {"groups": ["nobody"], "rules": {}}}}
     hosts = {"node1": {**node, **policies}, "node2": {**node, **policies}}
     found = faults(hosts, {name: {**own, **policies} for name, own in appliances.items()})
     words = ("appliance_backup.repository 'elsewhere'", "appliance_config cannot be read", "'nobody'", "patch_rollout")
