@@ -10,8 +10,8 @@ module: collection
 short_description: Have this collection on a machine, to run it there
 version_added: 0.1.0
 description:
-  - Puts the collection that runs into a folder of the machine that is named by its digest, and has the link C(current) lead to it.
-    The link changes at once, so whoever begins a run finds one version or the other.
+  - Puts the collection that runs into a folder of the machine that is named by its digest, and has the link C(current)
+    lead to it. The link changes at once, so whoever begins a run finds one version or the other.
   - One other version is kept besides, for a run that began with it.
   - The action plugin packs the collection, and sends it only where the machine has another.
 options:

@@ -10,8 +10,8 @@ module: credentials
 short_description: Have secrets on a machine that only units of its systemd can read
 version_added: 0.1.0
 description:
-  - Seals each secret with C(systemd-creds) by a key of the machine, for C(LoadCredentialEncrypted=) of a unit. The file is worth
-    nothing elsewhere, nor under another name.
+  - Seals each secret with C(systemd-creds) by a key of the machine, for C(LoadCredentialEncrypted=) of a unit. The file
+    is worth nothing elsewhere, nor under another name.
   - A secret that is sealed already is opened to compare it, and neither logged nor returned.
   - Sealed files of other names in the folder are removed.
 options:
@@ -24,7 +24,8 @@ options:
     type: str
     required: true
   key:
-    description: What the secrets are sealed with, as C(--with-key) of systemd-creds(1) has it. What is sealed already stays as it is.
+    description:
+      - What the secrets are sealed with, as C(--with-key) of systemd-creds(1) has it. What is sealed already stays.
     type: str
     choices: [auto, host, tpm2]
     default: auto

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, The Strata authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""This collection as one file, to run it on another machine: what runs there is what runs here."""
+"""The collection that runs as one file, to run it on another machine: what runs there is what runs here."""
 
 from __future__ import annotations
 

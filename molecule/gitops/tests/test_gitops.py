@@ -12,7 +12,9 @@ if t.TYPE_CHECKING:
 
 SECRETS = ("hush-the-vault", "hush-the-token", "BEGIN OPENSSH PRIVATE")
 # The program's own folders; /root and /etc/ssh have keys of the test's.
-PLACES = "/etc/strata /etc/systemd /opt/strata/gitops/run /run/systemd/system /var/lib/strata-gitops /var/log /usr/local"
+PLACES = (
+    "/etc/strata /etc/systemd /opt/strata/gitops/run /run/systemd/system /var/lib/strata-gitops /var/log /usr/local"
+)
 UNITS = ("strata-gitops.service", "strata-gitops-plan.service", "strata-gitops-accept.service")
 
 

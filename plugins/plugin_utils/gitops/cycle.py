@@ -201,13 +201,7 @@ def advance(cycle: Cycle, target: Target) -> bool:
     if not cycle.dry:
         if not ledger.applying or not target.resumed:
             find_way_back(cycle)
-            ledger.applying = {
-                "commit": commit,
-                "at": clock.now(),
-                "health": decide.health_of(cycle.plan),
-                "versions": decide.versions_of(cycle.plan),
-                "undoes": "",
-            }
+            ledger.applying = begin_apply(cycle, commit)
             cycle.remember()
         apply(cycle, ledger.applying)
     return True
@@ -296,6 +290,23 @@ def apply(cycle: Cycle, entry: Data) -> None:
         prove(cycle)
     cycle.remember()
     find_drift(cycle)
+
+
+def begin_apply(cycle: Cycle, commit: str) -> Data:
+    """Return the entry of what is about to be applied.
+
+    As long as what was applied before is not known to be good, how the fleet was is how it was before that.
+    """
+    ledger, plan = cycle.ledger, cycle.plan
+    is_proven = commit_of(ledger.applied) == commit_of(ledger.good)
+    unproven = ledger.applying or (None if is_proven else ledger.applied) or {}
+    return {
+        "commit": commit,
+        "at": clock.now(),
+        "health": {**decide.health_of(plan), **unproven.get("health", {})},
+        "versions": {**decide.versions_of(plan), **unproven.get("versions", {})},
+        "undoes": "",
+    }
 
 
 def finish_apply(cycle: Cycle, entry: Data) -> Data:

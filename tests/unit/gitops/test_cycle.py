@@ -234,6 +234,21 @@ def test_harm_that_shows_only_later(site: Site, fleet: Fleet) -> None:
     assert (commits(cycle)["bad"], commits(cycle)["applied"]) == (second, first)
 
 
+def test_the_way_back_leads_past_what_was_not_known_to_be_good(site: Site, fleet: Fleet) -> None:
+    good = site.commit()
+    run(site, settle="0s")
+    newer = [row(name, runs={"app": {"name": "site", "version": "2-2"}}) for name in ("web1", "web2")]
+    fleet.after = {site.commit(message="Newer"): newer}
+    assert commits(run(site, settle="1h")[1])["good"] == good
+    fleet.after = {
+        site.commit(message="Bad"): [row("web1", health="unhealthy"), newer[1]],
+        good: [row("web1"), row("web2")],
+    }
+    result, _cycle = run(site, settle="1h")
+    assert result.word == outcome.UNDONE
+    assert {each["app"]["version"] for each in fleet.variables[-2]["store_versions"].values()} == {"1-1"}
+
+
 class Killed(BaseException):
     """As SIGKILL would: nothing catches it."""
 
