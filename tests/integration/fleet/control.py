@@ -68,8 +68,12 @@ class Clone:
 
     def commit(self, fleet: Fleet, message: str, *, by: str = "ops") -> str:
         """Commit the inventory of a fleet and push it; return the commit."""
-        write_inventory(self.folder / "inventory", fleet)
+        self.write(fleet)
         return self.commit_files(message, by=by)
+
+    def write(self, fleet: Fleet) -> None:
+        """Have the inventory of a fleet in the clone."""
+        write_inventory(self.folder / "inventory", fleet)
 
     def commit_files(self, message: str, *, by: str = "ops") -> str:
         """Commit what the clone holds and push it; return the commit. ``by`` nobody: it is not signed."""
@@ -131,7 +135,9 @@ class Control(Node):
 
     def status(self) -> dict[str, t.Any]:
         """Return the last report."""
-        return t.cast("dict[str, t.Any]", json.loads(self.run("strata-gitops status --json", check=False).stdout))
+        return t.cast(
+            "dict[str, t.Any]", json.loads(self.run("strata-gitops status --json", check=False).stdout or "{}")
+        )
 
     def start_cycle(self) -> None:
         """Start a cycle, and do not wait for it."""
