@@ -51,8 +51,9 @@ class ActionModule(ActionBase):
         with failures():
             inventory = Inventory(self._loader, task_vars or {})
             nodes: dict[str, Data] = {name: {} for name in inventory.members("nodes")}
-            wanted = read_wanted(fleet_site.read_appliances(inventory), nodes, policy_site.today())
-            plan = build_plan(wanted, answers, arguments["only"], f"{dt.datetime.now(dt.UTC):%Y-%m-%dT%H:%M:%SZ}")
+            only = arguments["only"]
+            wanted = read_wanted(fleet_site.read_appliances(inventory), nodes, only, policy_site.today())
+            plan = build_plan(wanted, answers, only, f"{dt.datetime.now(dt.UTC):%Y-%m-%dT%H:%M:%SZ}")
             self._display.display(draw_plan(plan))
             if arguments["path"]:
                 files.write(Path(arguments["path"]), json.dumps(plan, indent=1, sort_keys=True) + "\n")

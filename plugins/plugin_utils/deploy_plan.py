@@ -67,9 +67,11 @@ class Wanted(t.NamedTuple):
         return str(self.variables.get("appliance_state", "running"))
 
 
-def read_wanted(appliances: t.Mapping[str, Body], nodes: t.Mapping[str, Body], today: str) -> dict[str, Wanted]:
-    """Return what the inventory asks for. ``appliances``: the variables of each."""
-    held, _over = find_pauses(appliances, today)
+def read_wanted(
+    appliances: t.Mapping[str, Body], nodes: t.Mapping[str, Body], only: t.Collection[str], today: str
+) -> dict[str, Wanted]:
+    """Return what the inventory asks for. ``appliances``: the variables of each; those in ``only`` no pause holds."""
+    held, _ended = find_pauses({name: own for name, own in appliances.items() if name not in only}, today)
     return {name: Wanted(find_node(own, nodes), own, held.get(name)) for name, own in appliances.items()}
 
 

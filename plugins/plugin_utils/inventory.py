@@ -64,6 +64,8 @@ class Inventory:
     def __init__(self, loader: t.Any, task_vars: t.Mapping[str, t.Any]) -> None:
         self._loader = loader
         self._task_vars = task_vars
+        # By host: Ansible puts them together anew each time, and several things are asked of each.
+        self._raw: dict[str, t.Mapping[str, t.Any]] = {}
 
     def members(self, group: str) -> list[str]:
         """Return the hosts of a group, [] where there is no such group."""
@@ -84,7 +86,7 @@ class Inventory:
 
     def _read(self, host: str, is_asked_for: t.Callable[[str], bool]) -> dict[str, t.Any]:
         every_host = self._task_vars["hostvars"]
-        raw = every_host.raw_get(host)
+        raw = self._raw.get(host) or self._raw.setdefault(host, every_host.raw_get(host))
         templar = Templar(loader=self._loader, variables={**raw, "hostvars": every_host})
         return {key: _template(templar, host, key, value) for key, value in raw.items() if is_asked_for(key)}
 

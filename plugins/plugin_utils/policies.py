@@ -59,11 +59,15 @@ def build_payload(site: Site, today: str) -> Data:
     named = read_policies(site)
     given = waivers.read_waivers(site.waivers)
     found: dict[str, Data] = {}
+    groups = _groups_by_host(site.groups)
+    # Many hosts, few different sets of policies for them.
+    joined: dict[tuple[str, ...], Data] = {}
 
     def settle(host: str, more: t.Sequence[str] = ()) -> Data:
-        policy = effective_policy(host, named, site)
+        names = tuple(policy.name for policy in named if host in policy.scope)
+        policy = joined.get(names) or joined.setdefault(names, effective_policy(host, named, site))
         found[policy["digest"]] = policy
-        return {"policy": policy["digest"], "names": [host, *_groups_of(host, site.groups), *more]}
+        return {"policy": policy["digest"], "names": [host, *groups.get(host, ()), *more]}
 
     appliances = {
         name: settle(name, [f"{kind}/{body[f'appliance_{kind}']}" for kind in ("base", "app") if _names(body, kind)])
@@ -84,9 +88,13 @@ def _names(body: Body, kind: str) -> bool:
     return isinstance(body.get(f"appliance_{kind}"), str)
 
 
-def _groups_of(host: str, groups: t.Mapping[str, t.Sequence[str]]) -> list[str]:
-    own = [group for group, hosts in groups.items() if host in hosts and group != "ungrouped"]
-    return sorted(own, key=lambda group: (len(groups[group]), group))
+def _groups_by_host(groups: t.Mapping[str, t.Sequence[str]]) -> dict[str, list[str]]:
+    """Return the groups of every host, the smallest first."""
+    found: dict[str, list[str]] = {}
+    for group in sorted(groups, key=lambda group: (len(groups[group]), group)):
+        for host in groups[group] if group != "ungrouped" else ():
+            found.setdefault(host, []).append(group)
+    return found
 
 
 def effective_policy(host: str, named: t.Sequence[Policy], site: Site) -> Data:

@@ -81,7 +81,7 @@ def weigh(rows: t.Sequence[Data], total: int, limits: t.Mapping[str, Amount]) ->
 
 def health_of(plan: Plan) -> dict[str, str]:
     """Return the health of every appliance that is there."""
-    return {row["name"]: row["health"] for row in plan["appliances"] if row["health"] != "absent"}
+    return {row["name"]: row["health"] for row in plan["appliances"] if "absent" not in (row["state"], row["health"])}
 
 
 def versions_of(plan: Plan) -> dict[str, Data]:

@@ -82,15 +82,17 @@ def build(said: t.Any, path: Path, environment: t.Mapping[str, str]) -> Settings
     if faults:
         raise BadInput("\n".join(f"{path}: {fault}." for fault in faults))
 
+    folder = path.parent.absolute()  # Ansible runs elsewhere
+
     def place(key: str) -> Path | None:
-        return path.parent / said[key] if said.get(key) else None
+        return folder / said[key] if said.get(key) else None
 
     home = Path(environment.get("XDG_STATE_HOME") or Path.home() / ".local" / "state")
     credentials = Path(environment.get(CREDENTIALS, "/run/credentials"))
     names = [key.replace("_", "-") for key, is_there in said["credentials"].items() if is_there]
-    is_folder = "://" not in said["repository"] and (path.parent / said["repository"]).is_dir()
+    is_folder = "://" not in said["repository"] and (folder / said["repository"]).is_dir()
     return Settings(
-        repository=str((path.parent / said["repository"]).resolve()) if is_folder else said["repository"],
+        repository=str((folder / said["repository"]).resolve()) if is_folder else said["repository"],
         branch=said["branch"],
         inventory=said["inventory"],
         state=place("state") or home / "strata" / "gitops",
@@ -98,7 +100,7 @@ def build(said: t.Any, path: Path, environment: t.Mapping[str, str]) -> Settings
         ansible_config=place("ansible_config"),
         known_hosts=place("known_hosts"),
         allowed_signers=place("allowed_signers"),
-        gpg_keys=tuple(path.parent / each for each in said["gpg_keys"]),
+        gpg_keys=tuple(folder / each for each in said["gpg_keys"]),
         limits=said["limits"],
         windows=tuple(said["windows"]),
         threshold=said["threshold"],

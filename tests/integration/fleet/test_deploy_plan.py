@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
 import json
 import typing as t
 from pathlib import Path
 
-from ansible_collections.strata.fleet.tests.integration.fleet.fleet import PREFIX, Fleet, instance, picture
+from ansible_collections.strata.fleet.tests.integration.fleet.fleet import PREFIX, Fleet, has_changed, instance, picture
 from ansible_collections.strata.fleet.tests.integration.tools import Node, Ran
 
 NODE_AWAY = 4  # how Ansible ends where a host cannot be reached
@@ -59,6 +60,18 @@ def test_what_is_planned_is_what_a_deploy_does(fleet: Fleet, ready: Nodes, tmp_p
     assert verdicts(entries) == {"one": "none", "two": "none"}
 
 
+@contextlib.contextmanager
+def on_the_network_of_copies(node: Node, name: str) -> t.Iterator[None]:
+    """Have an appliance where copies of drills and restores are for a while."""
+    card = f"incus config device set --project strata {name} eth0 network"
+    node.run("incus network create it-copies ipv4.address=10.254.99.1/24 ipv6.address=none user.strata.copies=true")
+    node.run(f"{card}=it-copies")
+    try:
+        yield
+    finally:
+        node.run(f"{card}=strata0 && incus network delete it-copies")
+
+
 def test_strays_are_pruned_where_that_is_asked_for(fleet: Fleet, ready: Nodes, tmp_path: Path) -> None:
     node = ready[0]
     fleet.want("stays", node)
@@ -71,6 +84,12 @@ def test_strays_are_pruned_where_that_is_asked_for(fleet: Fleet, ready: Nodes, t
     fleet.deploy(changed=False)
 
     prune = ["-e", json.dumps({"deploy_prune": True})]
+    with on_the_network_of_copies(node, gone):
+        entries, _told, _ran = plan(fleet, tmp_path, *prune)
+        assert verdicts(entries) == {"stays": "none", "gone": "none"}
+        fleet.deploy(*prune)
+        assert instance(node, gone)["status"] == "Running"
+    fleet.deploy()  # its card is on the list of the other network again
     entries, _told, _ran = plan(fleet, tmp_path, *prune)
     assert verdicts(entries) == {"stays": "none", "gone": "remove"}
     fleet.deploy(*prune, "-e", json.dumps({"store_only": [f"{PREFIX}stays"]}), changed=False)
@@ -91,7 +110,9 @@ def test_what_is_paused_is_left_alone(fleet: Fleet, ready: Nodes, tmp_path: Path
     entries, _told, _ran = plan(fleet, tmp_path)
     assert verdicts(entries) == {"paused": "paused"}
     assert entries[name]["paused"]["reason"] == "measurements"
-    fleet.play("configure")
+    configured = fleet.play("configure")
+    assert configured.returncode == 0, configured.output
+    assert not has_changed(configured)
     fleet.deploy("-e", json.dumps({"store_only": [name]}), changed=True)
     assert instance(node, name)["config"]["limits.memory"] == str(64 * 2**20)
 

@@ -152,23 +152,14 @@ def test_what_is_refused_leaves_the_fleet_as_it_was(site: Site) -> None:
     refuse("appliance_memori is not known (did you mean appliance_memory?)")
 
     site.begin()
-    site.fleet.variables["lockdown_policies"] = [
-        {
-            "name": "it",
-            "owner": "security",
-            "mode": "enforce",
-            "appliances": ["appliances"],
-            "rules": {"app-allowed": ["nginx"]},
-        }
-    ]
+    rules = {"denied-packages": ["perl-base"]}
+    site.fleet.variables["lockdown_policies"] = {"it": {"groups": ["all"], "mode": "enforce", "rules": rules}}
     site.commit("A policy that allows nothing of this")
-    refuse("It cannot be deployed")
+    refuse("It cannot be deployed", "denied-packages", "perl-base")
     site.begin()
-    for name in (site.web1, site.web2):
-        site.fleet.appliances[name]["appliance_config"] = {"password": "another"}
     site.fleet.appliances = {"it-other": {**site.fleet.appliances[site.web1]}}
     site.commit("Remove both")
-    refuse("It would remove 2 appliances", "1 may be", "Strata-Limit: remove=")
+    refuse("It would remove 2 appliances", f"{site.web2}, left behind on node", "1 may be", "Strata-Limit: remove=")
 
 
 def test_drift_is_found_and_undone_or_only_told(site: Site) -> None:

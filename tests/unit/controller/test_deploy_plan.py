@@ -53,8 +53,8 @@ def build(case: Data) -> Data:
         name: {f"appliance_{key}": value for key, value in own.items()} for name, own in case["wanted"].items()
     }
     answers = {node: answer(told) for node, told in case["nodes"].items()}
-    wanted = read_wanted(appliances, {"node1": {}, "node2": {}}, TODAY)
-    return build_plan(wanted, answers, case.get("only", []), MADE)
+    only = case.get("only", [])
+    return build_plan(read_wanted(appliances, {"node1": {}, "node2": {}}, only, TODAY), answers, only, MADE)
 
 
 @pytest.mark.parametrize("path", CASES, ids=lambda path: path.stem)

@@ -55,18 +55,18 @@ class Site:
         """Run git in the clone."""
         return run("git", "-C", str(self.clone), *argv)
 
-    def commit(self, name: str = "allowed", message: str = "A change", **files: str) -> str:
+    def commit(self, name: str = "allowed", message: str = "A change", *, branch: str = "main", **files: str) -> str:
         """Commit files, signed by somebody ('' for nobody), push, and return the commit."""
         for path, text in (files or {"hosts": message}).items():
             (self.clone / f"{path}.yml").write_text(text)
         self.git("add", "--all")
         sign = [f"--gpg-sign={self.folder / name}.pub"] if name else ["--no-gpg-sign"]
         self.git("commit", "--quiet", "--allow-empty", *sign, "--message", message)
-        return self.push()
+        return self.push(branch)
 
-    def push(self) -> str:
+    def push(self, branch: str = "main") -> str:
         """Push what the clone is at, whatever the branch was at, and return the commit."""
-        self.git("push", "--quiet", "--force", str(self.bare), "HEAD:main")
+        self.git("push", "--quiet", "--force", str(self.bare), f"HEAD:{branch}")
         return self.git("rev-parse", "HEAD").strip()
 
     def settings(self, **changes: t.Any) -> settings.Settings:

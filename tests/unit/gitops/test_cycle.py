@@ -15,14 +15,6 @@ APPLIES = ["check", "deploy_plan", "site", "deploy_plan"]
 LOOKS = ["deploy_plan"]
 
 
-@pytest.fixture
-def fleet(monkeypatch: pytest.MonkeyPatch) -> Fleet:
-    made = Fleet()
-    monkeypatch.setattr(playbooks, "run", made.run)
-    monkeypatch.setattr(cycles, "SECOND_LOOK", 0)
-    return made
-
-
 def run(site: Site, *, dry: bool = False, rewritten: str = "", **changes: t.Any) -> tuple[Remark, cycles.Cycle]:
     """Run a cycle as the program does; return how it ended, and the cycle."""
     settings = site.settings(**changes)
@@ -206,6 +198,17 @@ def test_what_was_ill_before_is_not_held_against_a_commit(site: Site, fleet: Fle
     fleet.rows = [row("web1", health="unhealthy"), row("web2"), row("web3", "unknown", health="unknown")]
     site.commit(message="Second")
     assert run(site)[0].word == outcome.APPLIED
+
+
+def test_a_new_appliance_that_never_gets_well_is_held_against_a_commit(site: Site, fleet: Fleet) -> None:
+    """Status calls what is wanted and not there unhealthy: that is not what it was before."""
+    good = site.commit()
+    run(site)
+    bad = site.commit(message="One more")
+    fleet.rows = [row("web1"), row("web2"), row("web3", "create", state="absent", health="unhealthy")]
+    fleet.after = {bad: [row("web1"), row("web2"), row("web3", health="unhealthy")], good: [row("web1"), row("web2")]}
+    result, cycle = run(site)
+    assert (result.word, commits(cycle)["applied"]) == (outcome.UNDONE, good)
 
 
 def test_the_first_commit_does_harm(site: Site, fleet: Fleet) -> None:

@@ -8,19 +8,12 @@ import typing as t
 
 import pytest
 from ansible_collections.strata.fleet.plugins.plugin_utils.gitops import __main__ as program
-from ansible_collections.strata.fleet.plugins.plugin_utils.gitops import outcome, playbooks
+from ansible_collections.strata.fleet.plugins.plugin_utils.gitops import outcome
 from ansible_collections.strata.fleet.tests.unit.gitops.site import Fleet, Site, row, run
 
 APPLIES = ["check", "deploy_plan", "site", "deploy_plan"]
 LOOKS_BACK = ["check", "deploy_plan", "deploy_plan", "site", "deploy_plan"]
 ILL = [row("web1", health="unhealthy"), row("web2", health="unhealthy")]
-
-
-@pytest.fixture
-def fleet(monkeypatch: pytest.MonkeyPatch) -> Fleet:
-    made = Fleet()
-    monkeypatch.setattr(playbooks, "run", made.run)
-    return made
 
 
 class Job:

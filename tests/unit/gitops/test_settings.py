@@ -47,6 +47,14 @@ def test_what_is_refused(changes: dict[str, t.Any], fault: str) -> None:
     assert caught.value.message.startswith(f"settings.json: {fault}")
 
 
+def test_paths_count_from_the_folder_of_the_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where the file is named without a folder, as pipelines do: Ansible runs in another one."""
+    monkeypatch.chdir(tmp_path)
+    made = build(repository=".", known_hosts="known_hosts", gpg_keys=["keys/ops.asc"])
+    assert (made.repository, made.known_hosts) == (str(tmp_path), tmp_path / "known_hosts")
+    assert made.gpg_keys == (tmp_path / "keys" / "ops.asc",)
+
+
 def test_credentials_are_named_never_shown() -> None:
     made = build(credentials={"vault_password": True, "node_key": True, "repository_token": False})
     assert playbooks.say_options(made) == (
