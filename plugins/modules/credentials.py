@@ -86,8 +86,6 @@ SPEC = {
 SUFFIX = ".cred"
 ONLY_ROOT = 0o600
 
-Secrets = t.Mapping[str, str | None]
-
 
 def parse(text: str) -> dict[str, str]:
     """Return the secrets that are to be kept. Raises BadInput, with nothing of them."""
@@ -117,7 +115,7 @@ def _open(path: Path) -> str | None:
     return done.stdout if done.returncode == 0 else None
 
 
-def plan(want: t.Mapping[str, str], have: Secrets) -> list[Step]:
+def plan(want: t.Mapping[str, str], have: t.Mapping[str, str | None]) -> list[Step]:
     """Return the steps. Pure."""
     changed = [name for name, value in sorted(want.items()) if have.get(name) != value]
     gone = sorted(set(have) - set(want))

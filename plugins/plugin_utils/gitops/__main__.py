@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 import sys
 import time
 import typing as t
@@ -22,6 +23,7 @@ from ansible_collections.strata.fleet.plugins.plugin_utils.gitops.settings impor
 
 SETTINGS = Path("/etc/strata/gitops/settings.json")
 USAGE = 2
+COMMIT = re.compile("[0-9a-f]{40}|[0-9a-f]{64}")
 
 
 def main(argv: t.Sequence[str] | None = None) -> int:
@@ -70,8 +72,15 @@ def build_parser() -> argparse.ArgumentParser:
                 help="where nothing is remembered: what the branch was before",
             )
         if name == "accept":
-            command.add_argument("commit", help="all 40 digits")
+            command.add_argument("commit", type=read_commit, help="all 40 digits")
     return parser
+
+
+def read_commit(said: str) -> str:
+    """Return a commit that is named in full. Raises argparse's error where it is not."""
+    if not COMMIT.fullmatch(said):
+        raise argparse.ArgumentTypeError(f"{said!r} is not a commit with all its 40 digits")
+    return said
 
 
 def read_changes(arguments: argparse.Namespace) -> dict[str, t.Any]:
