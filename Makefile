@@ -16,7 +16,7 @@ export ANSIBLE_CONFIG := $(CURDIR)/ansible.cfg
 export LC_ALL := C.UTF-8
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: help venv demo demo-clean build lab lab-clean content bench bench-patch bench-migrate bench-backup test lint test-unit sanity \
+.PHONY: help venv demo demo-clean build lab lab-clean content bench bench-patch bench-migrate bench-backup bench-gitops test lint test-unit sanity \
 	test-molecule test-integration test-content test-fleet test-state docs collection changelog
 
 help: ## What can be made
@@ -55,6 +55,10 @@ bench-backup: lab content ## Print what backups, restores and drills take, besid
 
 bench-migrate: lab content ## Print how long a migration takes an appliance away, beside the engine's own copy (on the lab)
 	PYTHONPATH=.collections $(BIN)/python -m ansible_collections.strata.fleet.tests.bench.migration
+
+bench-gitops: lab content ## Print what cycles of GitOps take, and what a plan of 10 000 appliances does (about 20 minutes)
+	PYTHONPATH=.collections $(BIN)/python -m ansible_collections.strata.fleet.tests.bench.cycles
+	PYTHONPATH=.collections $(BIN)/python -m ansible_collections.strata.fleet.tests.bench.planning
 
 # To develop it
 
