@@ -35,15 +35,16 @@ def main(argv: t.Sequence[str] | None = None) -> int:
             return 0
         if arguments.command == "status":
             return show(read_report(settings), arguments.json)
-        return work(settings, arguments)
     except BadInput as error:
         cycles.say(error.message)
         return USAGE
+    try:
+        return work(settings, arguments)
     except Conflict as error:
         cycles.say(error.message)
         return outcome.CODES[outcome.BUSY]
-    except StrataError as error:
-        cycles.say(error.message)
+    except (StrataError, OSError) as error:  # such as a state folder that cannot be written
+        cycles.say(str(error))
         return outcome.CODES[outcome.ERROR]
 
 

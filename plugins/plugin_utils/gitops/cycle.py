@@ -404,6 +404,9 @@ def keep(cycle: Cycle, commit: str) -> None:
     if cycle.drift:
         names = say_some([row["name"] for row in cycle.drift], decide.SHOWN)
         cycle.remark(outcome.DRIFTED, f"not as {commit[:SHORT]} says: {names}")
+    unseen = decide.find_unseen(cycle.plan)
+    if unseen:
+        cycle.remark(outcome.FAILED, f"not all of the fleet could be looked at: {'; '.join(unseen)}")
     loose = decide.find_loose(cycle.plan)
     if loose:
         cycle.remark(outcome.DRIFTED, "\n".join(loose))

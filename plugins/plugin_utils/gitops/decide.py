@@ -149,6 +149,11 @@ def find_drift(plan: Plan) -> list[dict[str, t.Any]]:
     return drifted
 
 
+def find_unseen(plan: Plan) -> list[str]:
+    """Return the nodes that could not be looked at, and why."""
+    return [f"{name}: {first_line(node['problem'])}" for name, node in plan["nodes"].items() if node["problem"]]
+
+
 def find_loose(plan: Plan) -> list[str]:
     """Return the findings that are about no appliance of the plan: of a node, its store, or an instance beside them."""
     names = {(row["node"], row["name"]) for row in plan["appliances"]}

@@ -97,6 +97,7 @@ class Fleet:
     def __init__(self) -> None:
         self.rows: list[dict[str, t.Any]] = [row("web1"), row("web2")]
         self.findings: list[dict[str, t.Any]] = []
+        self.nodes: dict[str, dict[str, str]] = {"node1": {"problem": ""}}
         self.fails: dict[str, str] = {}
         self.after: dict[str, list[dict[str, t.Any]]] = {}  # what a playbook, or a commit that is applied, leaves
         self.played: list[tuple[str, str]] = []
@@ -111,7 +112,7 @@ class Fleet:
             return Played(2, (self.fails[playbook],), "log")
         if playbook == "deploy_plan":
             rows = self.plans.get(checkout.name, self.rows)
-            plan = {"appliances": rows, "nodes": {"node1": {"problem": ""}}, "findings": self.findings}
+            plan = {"appliances": rows, "nodes": self.nodes, "findings": self.findings}
             Path(variables["deploy_plan_file"]).write_text(json.dumps(plan))
         key = checkout.name if playbook == "site" else playbook
         self.rows = self.after.get(key, self.rows)

@@ -338,6 +338,16 @@ def test_drift_is_undone_reported_or_left_alone(site: Site, fleet: Fleet) -> Non
     assert (result.word, "db1, web2" in result.reason) == (outcome.DRIFTED, True)
 
 
+def test_a_node_that_does_not_answer_is_no_drift_and_not_well(site: Site, fleet: Fleet) -> None:
+    commit = site.commit()
+    run(site)
+    fleet.nodes["node2"] = {"problem": "it did not answer:\nssh says more"}
+    fleet.rows.append(row("web3", "unknown", node="node2", health="unknown"))
+    result, cycle = run(site)
+    assert (result.word, cycle.drift, commits(cycle)["good"]) == (outcome.FAILED, [], commit)
+    assert result.reason == "not all of the fleet could be looked at: node2: it did not answer"
+
+
 def test_findings_that_are_of_no_appliance(site: Site, fleet: Fleet) -> None:
     site.commit()
     run(site)

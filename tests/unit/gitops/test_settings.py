@@ -69,7 +69,10 @@ def test_the_program_says_what_is_wrong_with_its_settings(tmp_path: Path, capsys
     assert program.main(["--settings", str(path), "cycle"]) == 2
     path.write_text(json.dumps({**GOOD, "state": str(tmp_path)}))
     assert program.main(["--settings", str(path), "status"]) == 2
+    (tmp_path / "file").touch()
+    path.write_text(json.dumps({**GOOD, "state": str(tmp_path / "file" / "state")}))
+    assert program.main(["--settings", str(path), "cycle"]) == 1
     said = capsys.readouterr().err.splitlines()
     assert said[0] == f"{path} cannot be read: No such file or directory. On a control node, the role gitops writes it"
     assert said[1].startswith(f"{path} is not YAML: ")
-    assert said[-1] == f"{tmp_path}/status.json cannot be read: there was no cycle yet, or this user may not read it"
+    assert said[-2] == f"{tmp_path}/status.json cannot be read: there was no cycle yet, or this user may not read it"
