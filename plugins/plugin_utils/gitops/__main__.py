@@ -19,6 +19,7 @@ from ansible_collections.strata.fleet.plugins.plugin_utils import files
 from ansible_collections.strata.fleet.plugins.plugin_utils.gitops import cycle as cycles
 from ansible_collections.strata.fleet.plugins.plugin_utils.gitops import ledger, metrics, outcome, report
 from ansible_collections.strata.fleet.plugins.plugin_utils.gitops import settings as all_settings
+from ansible_collections.strata.fleet.plugins.plugin_utils.gitops.run import guard
 from ansible_collections.strata.fleet.plugins.plugin_utils.gitops.settings import Settings
 
 SETTINGS = Path("/etc/strata/gitops/settings.json")
@@ -106,7 +107,7 @@ def work(settings: Settings, arguments: argparse.Namespace) -> int:
         cycle.dry = arguments.command == "plan"
         if arguments.command == "accept":
             cycle.rewritten = arguments.commit
-        cycles.guard(cycle)
+        guard(cycle)
         result = cycles.finish(cycle)
         facts = report.Facts(
             repository=cycle.repository.say(),

@@ -3,8 +3,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from ansible_collections.strata.fleet.plugins.plugin_utils.gitops import cycle as cycles
-from ansible_collections.strata.fleet.plugins.plugin_utils.gitops import playbooks
+from ansible_collections.strata.fleet.plugins.plugin_utils.gitops import playbooks, undo
 from ansible_collections.strata.fleet.tests.unit.gitops.site import Fleet, Site
 
 
@@ -17,5 +16,5 @@ def site(tmp_path: Path) -> Site:
 def fleet(monkeypatch: pytest.MonkeyPatch) -> Fleet:
     made = Fleet()
     monkeypatch.setattr(playbooks, "run", made.run)
-    monkeypatch.setattr(cycles, "SECOND_LOOK", 0)
+    monkeypatch.setattr(undo, "SECOND_LOOK", 0)
     return made

@@ -9,6 +9,7 @@ from ansible_collections.strata.fleet.plugins.module_utils.errors import BadInpu
 from ansible_collections.strata.fleet.plugins.plugin_utils.gitops import cycle as cycles
 from ansible_collections.strata.fleet.plugins.plugin_utils.gitops import ledger, outcome, playbooks
 from ansible_collections.strata.fleet.plugins.plugin_utils.gitops.outcome import Remark
+from ansible_collections.strata.fleet.plugins.plugin_utils.gitops.run import guard
 from ansible_collections.strata.fleet.tests.unit.gitops.site import Fleet, Site, row
 
 APPLIES = ["check", "deploy_plan", "site", "deploy_plan"]
@@ -20,7 +21,7 @@ def run(site: Site, *, dry: bool = False, rewritten: str = "", **changes: t.Any)
     settings = site.settings(**changes)
     with cycles.only_one(settings.state):
         cycle = cycles.Cycle(settings, cycles.open_repository(settings), ledger.read(settings.state), dry, rewritten)
-        cycles.guard(cycle)
+        guard(cycle)
         return cycles.finish(cycle), cycle
 
 
