@@ -40,13 +40,13 @@ class Node:
     def __init__(self, name: str) -> None:
         self.name = name
 
-    def run(self, command: str, *, check: bool = True) -> subprocess.CompletedProcess[str]:
-        """Run a shell command as root on the machine."""
+    def run(self, command: str, *, check: bool = True, timeout: float = PATIENCE) -> subprocess.CompletedProcess[str]:
+        """Run a shell command as root on the machine; fail where it takes longer than ``timeout`` seconds."""
         variables = inventory_variables()
         options = shlex.split(variables["ansible_ssh_args"])
         key = variables["ansible_ssh_private_key_file"]
         argv = ["ssh", *options, "-i", key, f"root@{address_of(self.name)}", command]
-        return subprocess.run(argv, capture_output=True, text=True, check=check, timeout=PATIENCE)
+        return subprocess.run(argv, capture_output=True, text=True, check=check, timeout=timeout)
 
     def query(self, path: str) -> t.Any:
         """Return what the machine's engine answers to GET ``path``."""

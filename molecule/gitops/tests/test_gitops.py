@@ -84,7 +84,7 @@ def test_members_of_the_group_ask_for_a_cycle(host: Host) -> None:
     before = host.check_output("systemctl show --property=InvocationID strata-gitops.service")
     assert host.run("runuser --user nobody -- touch /run/strata-gitops/now").rc != 0
     host.check_output("runuser --user hook -- touch /run/strata-gitops/now")
-    host.check_output("timeout 30 sh -c 'while [ -e /run/strata-gitops/now ]; do sleep 0.1; done'")
+    host.check_output("timeout 120 sh -c 'while [ -e /run/strata-gitops/now ]; do sleep 0.1; done'")
     assert host.check_output("systemctl show --property=InvocationID strata-gitops.service") != before
 
 

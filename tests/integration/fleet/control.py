@@ -24,6 +24,7 @@ from ansible_collections.strata.fleet.tests.integration.tools import (
 
 MACHINE = "control"
 BARE = "/srv/git/site.git"
+CYCLE = 900  # seconds, of up to six runs of Ansible on a machine that has much else to do
 # As a server of Git is: an account that only this key opens, and a repository.
 SERVER = f"""
 id git > /dev/null 2>&1 || useradd --create-home --home-dir /srv/git --shell /bin/sh git
@@ -103,7 +104,8 @@ class Control(Node):
     def prepare(self, folder: Path, **variables: t.Any) -> None:
         """Make the server of Git, and the control node that follows it."""
         self.run(
-            "command -v git > /dev/null || (apt-get -qq update && apt-get -qq install --no-install-recommends git)"
+            "command -v git > /dev/null || (apt-get -qq update && apt-get -qq install --no-install-recommends git)",
+            timeout=CYCLE,
         )
         self.run(f"printf %s {shlex.quote((self.clone.keys / 'server.pub').read_text())} | sh -c {shlex.quote(SERVER)}")
         known = {**inventory_variables()}
@@ -126,7 +128,7 @@ class Control(Node):
 
     def cycle(self, expected: str) -> dict[str, t.Any]:
         """Run a cycle; the test fails unless it ends with this word. Return the report."""
-        done = self.run("strata-gitops now", check=False)
+        done = self.run("strata-gitops now", check=False, timeout=CYCLE)
         report = self.status()
         said = done.stdout + done.stderr + json.dumps(report, indent=1)
         assert report["result"] == expected, said
