@@ -11,7 +11,7 @@ from ansible_collections.strata.fleet.plugins.plugin_utils.gitops import decide,
 from ansible_collections.strata.fleet.plugins.plugin_utils.gitops import ledger as ledgers
 from ansible_collections.strata.fleet.plugins.plugin_utils.gitops.cycle import Cycle, say
 from ansible_collections.strata.fleet.plugins.plugin_utils.gitops.ledger import commit_of
-from ansible_collections.strata.fleet.plugins.plugin_utils.gitops.repository import SHORT, Repository, Trust
+from ansible_collections.strata.fleet.plugins.plugin_utils.gitops.repository import SHORT, Trust
 
 
 def look_at_branch(cycle: Cycle) -> str:
@@ -26,11 +26,8 @@ def look_at_branch(cycle: Cycle) -> str:
         return commit_of(ledger.accepted)
     ledger.unreachable = None
     if head != commit_of(ledger.seen):
-        ledger.seen = {
-            "commit": head,
-            "at": clock.now(),
-            **dict(zip(("subject", "author"), _describe(repository, head), strict=True)),
-        }
+        told = repository.describe(head)
+        ledger.seen = {"commit": head, "at": clock.now(), "subject": told.subject, "author": told.author}
         say(f"{cycle.settings.branch} is at {head[:SHORT]}: {ledger.seen['subject']}")
     try:
         accept(cycle, head)
@@ -45,11 +42,6 @@ def look_at_branch(cycle: Cycle) -> str:
             word, f"{head[:SHORT]} {how} at {ledger.bad['at']} and is not applied again: {ledger.bad['reason']}"
         )
     return head
-
-
-def _describe(repository: Repository, head: str) -> tuple[str, str]:
-    commit = repository.describe(head)
-    return commit.subject, commit.author
 
 
 def accept(cycle: Cycle, head: str) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import fcntl
+import json
 import sys
 import tempfile
 import time
@@ -115,7 +116,7 @@ def look(cycle: Cycle, commit: str, *, deep: bool = False) -> None:
         played = cycle.play("deploy_plan", commit, deploy_plan_file=str(path), **variables)
         if played.code not in (0, playbooks.UNREACHABLE) or not path.exists():
             raise BadInput(f"It cannot be deployed:\n{played.say()}")
-        cycle.plan, cycle.commit = playbooks.read_plan(path), commit
+        cycle.plan, cycle.commit = json.loads(path.read_text()), commit
 
 
 def look_again(cycle: Cycle, commit: str) -> None:

@@ -10,16 +10,16 @@ import typing as t
 
 from ansible_collections.strata.fleet.plugins.module_utils.errors import BadInput
 from ansible_collections.strata.fleet.plugins.plugin_utils.batches import amount, percent
+from ansible_collections.strata.fleet.plugins.plugin_utils.deploy_plan import CHANGING, PAUSED, REMOVE, STRAY, UNDO
+from ansible_collections.strata.fleet.plugins.plugin_utils.gate import first_line
 from ansible_collections.strata.fleet.plugins.plugin_utils.gitops.ledger import Data, Ledger, commit_of
 from ansible_collections.strata.fleet.plugins.plugin_utils.gitops.settings import Amount
+from ansible_collections.strata.fleet.plugins.plugin_utils.status_table import GOOD
 from ansible_collections.strata.fleet.plugins.plugin_utils.verdicts import say_some
 
-HEALTHY = "healthy"
 KNOWN = ("healthy", "unhealthy", "absent")  # of others nobody can say whether the commit is to blame
 SHOWN = 5
 ALLOWANCE = re.compile(r"(?P<key>[a-z]+)\s*=\s*((?P<share>100|[1-9]?[0-9])%|(?P<number>[0-9]{1,6}))")
-# What a deploy would do with an appliance: what limits are for, and what it mends.
-VERDICTS = ("create", "remove", "restart", "stop", "start", "configure", "change")
 Plan = t.Mapping[str, t.Any]
 
 
@@ -59,9 +59,9 @@ def read_allowances(lines: t.Iterable[str]) -> dict[str, Amount]:
     found: dict[str, Amount] = {}
     for line in lines:
         said = ALLOWANCE.fullmatch(line)
-        if not said or said["key"] not in VERDICTS:
+        if not said or said["key"] not in CHANGING:
             raise BadInput(
-                f"Strata-Limit: {line!r} in the commit's message is not one of {', '.join(VERDICTS)}, an equals sign "
+                f"Strata-Limit: {line!r} in the commit's message is not one of {', '.join(CHANGING)}, an equals sign "
                 "and a number or share, such as remove=5 or restart=100%"
             )
         found[said["key"]] = f"{said['share']}%" if said["share"] else int(said["number"])
@@ -101,7 +101,7 @@ def find_abandoned(plan: Plan, places: t.Mapping[str, str]) -> list[Data]:
     """
     names = {row["name"] for row in plan["appliances"]}
     gone = {name: node for name, node in places.items() if node not in plan["nodes"] and name not in names}
-    return [{"name": f"{name}, left behind on {node}", "verdict": "remove"} for name, node in sorted(gone.items())]
+    return [{"name": f"{name}, left behind on {node}", "verdict": REMOVE} for name, node in sorted(gone.items())]
 
 
 def judge(plan: Plan, before: t.Mapping[str, str], threshold: str) -> str:
@@ -112,26 +112,21 @@ def judge(plan: Plan, before: t.Mapping[str, str], threshold: str) -> str:
     """
     rows = [row for row in plan["appliances"] if row["wanted"] and row["want_state"] == "running" and not row["paused"]]
     known = [row for row in rows if row["health"] in KNOWN]
-    good = [row for row in known if row["health"] == HEALTHY]
-    harmed = [row for row in known if row["health"] != HEALTHY and before.get(row["name"], HEALTHY) == HEALTHY]
+    good = [row for row in known if row["health"] == GOOD]
+    harmed = [row for row in known if row["health"] != GOOD and before.get(row["name"], GOOD) == GOOD]
     if not harmed or len(good) * 100 >= len(known) * percent(threshold):
         return ""
-    names = say_some([f"{row['name']} ({first_line(row['fault']) or row['health']})" for row in harmed], SHOWN)
+    names = say_some([f"{row['name']} ({first_line(row['fault'] or row['health'])})" for row in harmed], SHOWN)
     share = f"{len(good)} of {len(known)} appliances are healthy, {threshold} must be"
     return f"{share}. Not healthy since this commit: {names}"
 
 
 def doubt(plan: Plan, threshold: str) -> str:
     """Return why the fleet is not what the plan's commit says, or is not well; '' where it is both."""
-    names = [row["name"] for row in plan["appliances"] if row["verdict"] in VERDICTS]
+    names = [row["name"] for row in plan["appliances"] if row["verdict"] in CHANGING]
     if names:
         return f"the fleet is not as it says ({say_some(names, SHOWN)})"
     return judge(plan, {}, threshold)
-
-
-def first_line(text: str) -> str:
-    """Return the first line of a text, without what ends it."""
-    return (text.strip().splitlines() or [""])[0].rstrip(".:")
 
 
 def find_drift(plan: Plan) -> list[dict[str, t.Any]]:
@@ -141,10 +136,10 @@ def find_drift(plan: Plan) -> list[dict[str, t.Any]]:
         found.setdefault((finding["node"], finding["appliance"]), []).append(finding["sentence"])
     drifted = []
     for row in plan["appliances"]:
-        differences = list(row["steps"] if row["verdict"] in VERDICTS else ())
+        differences = list(row["steps"] if row["verdict"] in CHANGING else ())
         differences += found.get((row["node"], row["name"]), [])
-        differences += ["the commit does not ask for it"] if row["verdict"] == "stray" else []
-        if differences and row["verdict"] != "paused":
+        differences += ["the commit does not ask for it"] if row["verdict"] == STRAY else []
+        if differences and row["verdict"] != PAUSED:
             drifted.append({**row, "differences": differences})
     return drifted
 
@@ -163,10 +158,10 @@ def find_loose(plan: Plan) -> list[str]:
 
 def choose_mended(drifted: t.Iterable[Data]) -> tuple[list[str], list[str]]:
     """Return whom to deploy again, and whom to remove: where policy says undo and a deploy can."""
-    rows = [row for row in drifted if row["drift"] == "undo" and row["verdict"] in VERDICTS]
+    rows = [row for row in drifted if row["drift"] == UNDO and row["verdict"] in CHANGING]
     return (
-        [row["name"] for row in rows if row["verdict"] != "remove"],
-        [row["name"] for row in rows if row["verdict"] == "remove"],
+        [row["name"] for row in rows if row["verdict"] != REMOVE],
+        [row["name"] for row in rows if row["verdict"] == REMOVE],
     )
 
 

@@ -5,8 +5,6 @@
 
 from __future__ import annotations
 
-import itertools
-import json
 import os
 import re
 import sys
@@ -90,7 +88,8 @@ def run(settings: Settings, playbook: str, checkout: Path, **variables: t.Any) -
     failures = Failures()
     done = ansible_runner.run(
         private_data_dir=str(settings.state / RUNS),
-        ident=f"{clock.compact()}-{playbook}-{next(_numbers)}",
+        # To the millisecond: a check that is refused takes less than a second, and another one may follow.
+        ident=f"{clock.now().replace(':', '')}-{playbook}",
         playbook=f"strata.fleet.{playbook}",
         inventory=str(inventory),
         extravars=variables,
@@ -142,11 +141,3 @@ def say_last_lines(log: Path) -> str:
     """Return the end of what ansible-playbook said: it ended before any task did."""
     lines = COLOR.sub("", log.read_text(errors="replace")).strip().splitlines() if log.exists() else []
     return "\n".join(lines[-LAST_LINES:]) or f"ansible-playbook failed without a word, see {log}"
-
-
-def read_plan(path: Path) -> Data:
-    """Return the plan that deploy_plan.yml wrote."""
-    return t.cast("Data", json.loads(path.read_text()))
-
-
-_numbers = itertools.count(1)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 import typing as t
 
+from ansible_collections.strata.fleet.plugins.plugin_utils.gate import first_line
 from ansible_collections.strata.fleet.plugins.plugin_utils.gitops import outcome
 from ansible_collections.strata.fleet.plugins.plugin_utils.gitops.ledger import Data, Ledger
 from ansible_collections.strata.fleet.plugins.plugin_utils.gitops.outcome import Remark
@@ -96,7 +97,8 @@ def draw(report: Data) -> str:
     for key in COMMITS:
         entry = report[key]
         if entry:
-            more = entry.get("subject") or entry.get("signer") or first_line(entry.get("reason", ""))
+            reason = first_line(entry["reason"]) if "reason" in entry else ""
+            more = entry.get("subject") or entry.get("signer") or reason
             lines.append(f"  {key:9} {entry['commit'][:12]}  {entry['at'][:19]}Z{'  ' + more if more else ''}")
     unreachable = report["unreachable"]
     if unreachable:
@@ -124,8 +126,3 @@ def _draw_row(row: Data) -> str:
     said += ["was not as the commit says, and is again"] if row["mended"] else []
     owner = f" ({row['owner']})" if row["owner"] else ""
     return f"  {row['name']} on {row['node']}{owner}: {row['sync']}, {row['health']}; {'; '.join(said)}"
-
-
-def first_line(text: str) -> str:
-    """Return the first line of a text."""
-    return (text.strip().splitlines() or [""])[0]
