@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import datetime as dt
-import json
 import typing as t
 from pathlib import Path
 
@@ -56,7 +55,7 @@ class ActionModule(ActionBase):
             plan = build_plan(wanted, answers, only, f"{dt.datetime.now(dt.UTC):%Y-%m-%dT%H:%M:%SZ}")
             self._display.display(draw_plan(plan))
             if arguments["path"]:
-                files.write(Path(arguments["path"]), json.dumps(plan, indent=1, sort_keys=True) + "\n")
+                files.write_json(Path(arguments["path"]), plan)
             if arguments["markdown"]:
                 files.write(Path(arguments["markdown"]), write_markdown(plan))
         return decide(answers) or {"changed": False, "plan": plan, "msg": say_totals(plan)}

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import json
 import typing as t
 from pathlib import Path
 
@@ -41,7 +40,7 @@ class ActionModule(ActionBase):
             if arguments["show"]:
                 self._display.display(draw(payload))
             if arguments["path"]:
-                files.write(Path(arguments["path"]), json.dumps(payload, indent=1, sort_keys=True) + "\n")
+                files.write_json(Path(arguments["path"]), payload)
             refused = policies.list_refused(payload)
             if refused and arguments["check_needs"]:
                 raise BadInput("\n".join(refused))

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import json
 import typing as t
 from pathlib import Path
 
@@ -43,7 +42,7 @@ class ActionModule(ActionBase):
             unanswered = find_unanswered(arguments["found"])
             answer = {"packages": rows, "unanswered": unanswered}
             if arguments["path"]:
-                files.write(Path(arguments["path"]), json.dumps(answer, indent=1, sort_keys=True) + "\n")
+                files.write_json(Path(arguments["path"]), answer)
         table = draw_packages(rows, unanswered)
         if table:
             self._display.display(table)

@@ -60,7 +60,7 @@ class ActionModule(ActionBase):
             self._display.display(plan["window"])
         if arguments["path"]:
             with failures():
-                files.write(Path(arguments["path"]), json.dumps(plan, indent=1, sort_keys=True) + "\n")
+                files.write_json(Path(arguments["path"]), plan)
         return {
             "changed": False,
             "plan": plan,

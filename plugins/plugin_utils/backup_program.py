@@ -6,16 +6,15 @@
 from __future__ import annotations
 
 import ast
-import io
 import typing as t
-import zipfile
 from pathlib import Path
+
+from ansible_collections.strata.fleet.plugins.plugin_utils import archives
 
 PACKAGE = "ansible_collections.strata.fleet.plugins.module_utils"
 ENTRY = "backup_main"
 SHEBANG = b"#!/usr/bin/python3\n"
 MAIN = f"from {PACKAGE}.{ENTRY} import main\n\nmain()\n"
-EPOCH = (1980, 1, 1, 0, 0, 0)  # the first date that an archive can hold
 FOLDER = Path(__file__).parents[1] / "module_utils"
 
 
@@ -25,11 +24,7 @@ def build_program() -> bytes:
     parents = {str(parent) for name in names for parent in Path(path_of(name)).parents if str(parent) != "."}
     texts = {f"{parent}/__init__.py": "" for parent in parents}
     texts |= {path_of(name): _source(name).read_text() for name in names}
-    packed = io.BytesIO()
-    with zipfile.ZipFile(packed, "w") as archive:
-        for path, text in sorted({**texts, "__main__.py": MAIN}.items()):
-            archive.writestr(zipfile.ZipInfo(path, EPOCH), text, zipfile.ZIP_DEFLATED)
-    return SHEBANG + packed.getvalue()
+    return SHEBANG + archives.pack({**texts, "__main__.py": MAIN})
 
 
 def find_modules(entry: str) -> list[str]:

@@ -5,8 +5,10 @@
 
 from __future__ import annotations
 
+import json
 import os
 import tempfile
+import typing as t
 from pathlib import Path
 
 from ansible_collections.strata.fleet.plugins.module_utils.errors import BadInput
@@ -25,3 +27,8 @@ def write(path: Path, text: str) -> None:
         Path(file.name).replace(path)
     except OSError as error:
         raise BadInput(f"{path} cannot be written: {error.strerror}", path=str(path)) from error
+
+
+def write_json(path: Path, data: t.Any) -> None:
+    """Have the data in the file, in the shape that all reports have. As ``write``."""
+    write(path, json.dumps(data, indent=1, sort_keys=True) + "\n")

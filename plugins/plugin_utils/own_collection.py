@@ -6,10 +6,10 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import typing as t
-import zipfile
 from pathlib import Path
+
+from ansible_collections.strata.fleet.plugins.plugin_utils import archives
 
 COLLECTION = Path(__file__).parents[2]
 # What a run needs: no tests, and no pages but the schemas that it checks files against.
@@ -24,7 +24,6 @@ PARTS = (
     "requirements",
     "roles",
 )
-EPOCH = (1980, 1, 1, 0, 0, 0)  # the first date that an archive can hold
 DIGITS = 16
 
 
@@ -39,12 +38,9 @@ def pack(collection: Path = COLLECTION) -> Packed:
     """Return the collection in a folder as an archive."""
     files = read_files(collection)
     digest = hashlib.sha256()
-    packed = io.BytesIO()
-    with zipfile.ZipFile(packed, "w") as archive:
-        for path, content in files.items():
-            digest.update(f"{path}\0{len(content)}\0".encode() + content)
-            archive.writestr(zipfile.ZipInfo(path, EPOCH), content, zipfile.ZIP_DEFLATED)
-    return Packed(digest.hexdigest()[:DIGITS], packed.getvalue())
+    for path, content in files.items():
+        digest.update(f"{path}\0{len(content)}\0".encode() + content)
+    return Packed(digest.hexdigest()[:DIGITS], archives.pack(files))
 
 
 def read_files(collection: Path) -> dict[str, bytes]:

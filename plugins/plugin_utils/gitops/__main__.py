@@ -129,7 +129,7 @@ def work(settings: Settings, arguments: argparse.Namespace) -> int:
 
 def keep(settings: Settings, body: ledger.Data) -> None:
     """Write the report, and the metrics where they are wanted."""
-    files.write(settings.state / report.NAME, json.dumps(body, indent=1, sort_keys=True) + "\n")
+    files.write_json(settings.state / report.NAME, body)
     if settings.metrics:
         files.write(settings.metrics, metrics.write(body))
 

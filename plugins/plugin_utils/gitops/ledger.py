@@ -67,9 +67,7 @@ def read(state: Path) -> Ledger:
 
 def write(state: Path, ledger: Ledger) -> None:
     """Remember it, all or nothing."""
-    files.write(
-        state / NAME, json.dumps({"format": FORMAT, **dataclasses.asdict(ledger)}, indent=1, sort_keys=True) + "\n"
-    )
+    files.write_json(state / NAME, {"format": FORMAT, **dataclasses.asdict(ledger)})
 
 
 def note(known: Data | None, reason: str, now: str) -> Data:
