@@ -28,6 +28,7 @@ from ansible_collections.strata.fleet.tests.bench.machines import PLAYBOOKS, PRE
 from ansible_collections.strata.fleet.tests.integration.fleet.fleet import CLEAN, STORE
 from ansible_collections.strata.fleet.tests.integration.tools import Node, address_of, inventory_variables, lab
 from ansible_collections.strata.fleet.tests.lab.definition import CHECKOUT, load
+from ansible_collections.strata.fleet.tests.working_clone import WorkingClone
 
 PROGRAM = "ansible_collections.strata.fleet.plugins.plugin_utils.gitops"
 NUMBERS = (1, 20, 100)
@@ -39,17 +40,13 @@ class Site:
 
     def __init__(self, work: Path, nodes: t.Sequence[str], depot: Path, url: str) -> None:
         self._work, self._nodes = work, nodes
-        self._clone = work / "clone"
         known = inventory_variables()
         hosts = shlex.split(known["ansible_ssh_args"])[-1].partition("=")[2]
-        subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(work / "key")], check=True)
-        (work / "signers").write_text(f"bench {(work / 'key.pub').read_text()}")
-        self._git("init", "--quiet", "--initial-branch=main", str(self._clone), at=work)
-        for key, value in {"user.name": "bench", "user.email": "bench@example.com", "gpg.format": "ssh"}.items():
-            self._git("config", key, value)
-        (self._clone / "site.asc").write_bytes((depot / "site.asc").read_bytes())
+        self._clone = WorkingClone(work / "clone", work, ("key",), "")
+        (work / "signers").write_text(self._clone.sign_of("key"))
+        (self._clone.folder / "site.asc").write_bytes((depot / "site.asc").read_bytes())
         settings = {
-            "repository": str(self._clone),
+            "repository": str(self._clone.folder),
             "inventory": "hosts.yml",
             "state": str(work / "state"),
             "allowed_signers": str(work / "signers"),
@@ -74,9 +71,8 @@ class Site:
         nodes = {name: {"ansible_host": address_of(name)} for name in self._nodes}
         inventory = {"nodes": {"hosts": nodes}, "appliances": {"hosts": hosts}}
         text = yaml.safe_dump({"all": {"vars": self._variables, "children": inventory}})
-        (self._clone / "hosts.yml").write_text(text)
-        self._git("add", "--all")
-        self._git("commit", "--quiet", f"--gpg-sign={self._work / 'key.pub'}", "--message", title)
+        (self._clone.folder / "hosts.yml").write_text(text)
+        self._clone.commit_all(title, "key")
 
     def cycle(self, expected: str) -> float:
         """Return the seconds of a cycle; end the bench where it does not end with this word."""
@@ -88,10 +84,6 @@ class Site:
         if json.loads(done.stdout or "{}").get("result") != expected:
             sys.exit(f"A cycle did not end {expected}:\n{done.stderr}")
         return took
-
-    def _git(self, *argv: str, at: Path | None = None) -> None:
-        environment = {**os.environ, "GIT_CONFIG_GLOBAL": "/dev/null", "GIT_CONFIG_NOSYSTEM": "1"}
-        subprocess.run(["git", *argv], cwd=at or self._clone, env=environment, check=True)
 
 
 def measure(site: Site) -> list[tuple[str, str, str, str]]:

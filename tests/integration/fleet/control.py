@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
 import shlex
 import shutil
-import subprocess
 import typing as t
 from pathlib import Path
 
@@ -21,6 +19,7 @@ from ansible_collections.strata.fleet.tests.integration.tools import (
     inventory_variables,
     lab,
 )
+from ansible_collections.strata.fleet.tests.working_clone import WorkingClone
 
 MACHINE = "control"
 BARE = "/srv/git/site.git"
@@ -35,37 +34,16 @@ install -o git -g git -m 0600 /dev/stdin /srv/git/.ssh/authorized_keys
 """
 
 
-class Clone:
-    """Where somebody works: files are committed here, signed by ``ops`` unless told otherwise, and pushed over SSH."""
+class Clone(WorkingClone):
+    """Where somebody works: what is committed is signed by ``ops`` unless told otherwise, and pushed over SSH."""
 
     def __init__(self, folder: Path, address: str) -> None:
-        self.folder = folder
-        self.keys = folder.parent / "keys"
-        self.keys.mkdir()
-        for name in ("ops", "stranger", "server"):
-            argv = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", name, "-f", str(self.keys / name)]
-            subprocess.run(argv, check=True)
-        self.signers = f"ops@example.com {(self.keys / 'ops.pub').read_text()}"
-        self._url = f"ssh://git@{address}{BARE}"
-        self.git("init", "--quiet", "--initial-branch=main", str(folder), at=folder.parent)
-        for key, value in {"user.name": "Ops", "user.email": "ops@example.com", "gpg.format": "ssh"}.items():
-            self.git("config", key, value)
-
-    def git(self, *argv: str, at: Path | None = None) -> str:
-        """Run git in the clone."""
+        keys = folder.parent / "keys"
         hosts = shlex.split(inventory_variables()["ansible_ssh_args"])[-1]
-        ssh = ["ssh", "-F", "/dev/null", "-i", str(self.keys / "server"), "-o", "IdentitiesOnly=yes", "-o", hosts]
-        environment = {
-            **os.environ,
-            "GIT_CONFIG_GLOBAL": "/dev/null",
-            "GIT_CONFIG_NOSYSTEM": "1",
-            "GIT_SSH_COMMAND": shlex.join(ssh),
-        }
-        done = subprocess.run(
-            ["git", *argv], cwd=at or self.folder, env=environment, capture_output=True, text=True, check=False
-        )
-        assert done.returncode == 0, done.stderr
-        return done.stdout
+        ssh = ["ssh", "-F", "/dev/null", "-i", str(keys / "server"), "-o", "IdentitiesOnly=yes", "-o", hosts]
+        url = f"ssh://git@{address}{BARE}"
+        super().__init__(folder, keys, ("ops", "stranger", "server"), url, GIT_SSH_COMMAND=shlex.join(ssh))
+        self.signers = self.sign_of("ops")
 
     def commit(self, fleet: Fleet, message: str, *, by: str = "ops") -> str:
         """Commit the inventory of a fleet and push it; return the commit."""
@@ -78,19 +56,8 @@ class Clone:
 
     def commit_files(self, message: str, *, by: str = "ops") -> str:
         """Commit what the clone holds and push it; return the commit. ``by`` nobody: it is not signed."""
-        self.git("add", "--all")
-        sign = [f"--gpg-sign={self.keys / by}.pub"] if by else ["--no-gpg-sign"]
-        self.git("commit", "--quiet", "--allow-empty", *sign, "--message", message)
-        self.push()
-        return self.head()
-
-    def push(self) -> None:
-        """Have the branch be what the clone is at, whatever it was."""
-        self.git("push", "--quiet", "--force", self._url, "HEAD:main")
-
-    def head(self) -> str:
-        """Return what the clone is at."""
-        return self.git("rev-parse", "HEAD").strip()
+        self.commit_all(message, by)
+        return self.push()
 
 
 class Control(Node):

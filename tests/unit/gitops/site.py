@@ -11,8 +11,8 @@ from pathlib import Path
 
 from ansible_collections.strata.fleet.plugins.plugin_utils.gitops import settings
 from ansible_collections.strata.fleet.plugins.plugin_utils.gitops.playbooks import Played
+from ansible_collections.strata.fleet.tests.working_clone import ENVIRONMENT, WorkingClone
 
-ENVIRONMENT = {**os.environ, "GIT_CONFIG_GLOBAL": "/dev/null", "GIT_CONFIG_NOSYSTEM": "1", "LC_ALL": "C.UTF-8"}
 EVERYTHING: dict[str, t.Any] = {
     "repository": "",
     "branch": "main",
@@ -42,32 +42,18 @@ class Site:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.bare, self.clone = folder / "site.git", folder / "clone"
-        for name in ("allowed", "stranger"):
-            run("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", name, "-f", str(folder / name))
-        self.signers = folder / "allowed_signers"
-        self.signers.write_text(f"ops@example.com {(folder / 'allowed.pub').read_text()}")
         run("git", "init", "--quiet", "--bare", "--initial-branch=main", str(self.bare))
-        run("git", "init", "--quiet", "--initial-branch=main", str(self.clone))
-        for key, value in {"user.name": "Ops", "user.email": "ops@example.com", "gpg.format": "ssh"}.items():
-            self.git("config", key, value)
-
-    def git(self, *argv: str) -> str:
-        """Run git in the clone."""
-        return run("git", "-C", str(self.clone), *argv)
+        self._work = WorkingClone(self.clone, folder, ("allowed", "stranger"), str(self.bare))
+        self.signers = folder / "allowed_signers"
+        self.signers.write_text(self._work.sign_of("allowed"))
+        self.git, self.push = self._work.git, self._work.push
 
     def commit(self, name: str = "allowed", message: str = "A change", *, branch: str = "main", **files: str) -> str:
         """Commit files, signed by somebody ('' for nobody), push, and return the commit."""
         for path, text in (files or {"hosts": message}).items():
             (self.clone / f"{path}.yml").write_text(text)
-        self.git("add", "--all")
-        sign = [f"--gpg-sign={self.folder / name}.pub"] if name else ["--no-gpg-sign"]
-        self.git("commit", "--quiet", "--allow-empty", *sign, "--message", message)
+        self._work.commit_all(message, name)
         return self.push(branch)
-
-    def push(self, branch: str = "main") -> str:
-        """Push what the clone is at, whatever the branch was at, and return the commit."""
-        self.git("push", "--quiet", "--force", str(self.bare), f"HEAD:{branch}")
-        return self.git("rev-parse", "HEAD").strip()
 
     def settings(self, **changes: t.Any) -> settings.Settings:
         """Return the settings of a control node for this repository."""
@@ -147,4 +133,4 @@ def row(name: str, verdict: str = "none", **changes: t.Any) -> dict[str, t.Any]:
 
 def run(*argv: str) -> str:
     """Return what a program says."""
-    return subprocess.run(argv, env=ENVIRONMENT, check=True, capture_output=True, text=True).stdout
+    return subprocess.run(argv, env={**os.environ, **ENVIRONMENT}, check=True, capture_output=True, text=True).stdout

@@ -8,6 +8,7 @@ import pytest
 from ansible_collections.strata.fleet.plugins.module_utils.errors import BadInput
 from ansible_collections.strata.fleet.plugins.plugin_utils.gitops import __main__ as program
 from ansible_collections.strata.fleet.plugins.plugin_utils.gitops import playbooks, settings
+from ansible_collections.strata.fleet.plugins.plugin_utils.schema import SCHEMAS
 from ansible_collections.strata.fleet.tests.unit.gitops.site import EVERYTHING
 
 GOOD = {
@@ -76,3 +77,9 @@ def test_the_program_says_what_is_wrong_with_its_settings(tmp_path: Path, capsys
     assert said[0] == f"{path} cannot be read: No such file or directory. On a control node, the role gitops writes it"
     assert said[1].startswith(f"{path} is not YAML: ")
     assert said[-2] == f"{tmp_path}/status.json cannot be read: there was no cycle yet, or this user may not read it"
+
+
+def test_windows_are_written_as_those_of_rollouts() -> None:
+    schemas = [json.loads((SCHEMAS / f"{name}.schema.json").read_text()) for name in ("gitops", "rollout")]
+    assert schemas[0]["properties"]["windows"]["items"] == schemas[1]["properties"]["windows"]["items"]
+    assert schemas[0]["$defs"]["time"] == schemas[1]["$defs"]["time"]
