@@ -118,7 +118,6 @@ def work(settings: Settings, arguments: argparse.Namespace) -> int:
             remarks=cycle.remarks,
             plan=cycle.plan,
             commit=cycle.commit,
-            drift=cycle.drift,
             mended=cycle.mended,
         )
         body = report.build(facts, cycle.ledger, read_report(settings, absent={}))

@@ -11,7 +11,7 @@ from ansible_collections.strata.fleet.plugins.module_utils import clock
 from ansible_collections.strata.fleet.plugins.module_utils.errors import BadInput, ContentError
 from ansible_collections.strata.fleet.plugins.plugin_utils import gate, windows
 from ansible_collections.strata.fleet.plugins.plugin_utils.gitops import decide, outcome
-from ansible_collections.strata.fleet.plugins.plugin_utils.gitops.cycle import Cycle, find_drift, look, look_again, say
+from ansible_collections.strata.fleet.plugins.plugin_utils.gitops.cycle import Cycle, look, look_again, say, tell_unseen
 from ansible_collections.strata.fleet.plugins.plugin_utils.gitops.decide import Target
 from ansible_collections.strata.fleet.plugins.plugin_utils.gitops.ledger import Data, commit_of
 from ansible_collections.strata.fleet.plugins.plugin_utils.gitops.repository import SHORT, Trust
@@ -29,7 +29,10 @@ class Waits(Exception):
 
 
 def advance(cycle: Cycle, target: Target) -> bool:
-    """Apply a commit that is new to the fleet. Returns whether it was; it is not where it is refused or has to wait."""
+    """Apply a commit that is new to the fleet, or tell in a dry run what that would do.
+
+    Returns whether that was the end of it; it is not where the commit is refused or has to wait.
+    """
     commit, ledger = target.commit, cycle.ledger
     if target.resumed and ledger.applying and ledger.applying["undoes"]:
         go_back(cycle, ledger.applying)
@@ -41,16 +44,20 @@ def advance(cycle: Cycle, target: Target) -> bool:
             pass_gates(cycle, commit)
     except BadInput as error:
         cycle.remark(outcome.REFUSED, f"{commit[:SHORT]}: {error.message}")
-        return False
+        # What the fleet is kept as has nothing to do with what a dry run was asked.
+        return cycle.dry
     except Waits as wait:
         cycle.remark(outcome.WAITING, f"{commit[:SHORT]}: {wait}")
-        return False
-    if not cycle.dry:
-        if not ledger.applying or not target.resumed:
-            find_way_back(cycle)
-            ledger.applying = begin_apply(cycle, commit)
-            cycle.remember()
-        apply(cycle, ledger.applying)
+        return cycle.dry
+    if cycle.dry:
+        cycle.remark(outcome.PLANNED, f"{commit[:SHORT]} {decide.say_plan(cycle.plan)}")
+        tell_unseen(cycle)
+        return True
+    if not ledger.applying or not target.resumed:
+        find_way_back(cycle)
+        ledger.applying = begin_apply(cycle, commit)
+        cycle.remember()
+    apply(cycle, ledger.applying)
     return True
 
 
@@ -135,4 +142,3 @@ def apply(cycle: Cycle, entry: Data) -> None:
         cycle.remark(outcome.APPLIED, f"{commit[:SHORT]} is what the fleet runs")
         prove(cycle)
     cycle.remember()
-    find_drift(cycle)

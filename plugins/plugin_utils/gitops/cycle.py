@@ -34,8 +34,7 @@ class Cycle:
 
     ``dry``: nothing is changed or remembered. ``rewritten``: a head that is taken although history was rewritten.
     ``before``: what the branch was before, as a pipeline knows it; it counts where nothing is remembered.
-    ``plan``: the last look at the fleet, with ``commit``; ``drift``: what is not as that says; ``mended``: whose drift
-    was undone.
+    ``plan``: the last look at the fleet, with ``commit``; ``mended``: whose drift was undone.
     """
 
     settings: Settings
@@ -47,7 +46,6 @@ class Cycle:
     remarks: list[Remark] = dataclasses.field(default_factory=list)
     plan: Data = dataclasses.field(default_factory=lambda: dict(NOTHING))
     commit: str = ""
-    drift: list[Data] = dataclasses.field(default_factory=list)
     mended: list[str] = dataclasses.field(default_factory=list)
 
     def remember(self) -> None:
@@ -128,9 +126,11 @@ def look_again(cycle: Cycle, commit: str) -> None:
         cycle.remark(outcome.FAILED, error.message)
 
 
-def find_drift(cycle: Cycle) -> None:
-    """Keep what is not as the commit says."""
-    cycle.drift = decide.find_drift(cycle.plan)
+def tell_unseen(cycle: Cycle) -> None:
+    """Say which nodes the last look could not see."""
+    unseen = decide.find_unseen(cycle.plan)
+    if unseen:
+        cycle.remark(outcome.FAILED, f"not all of the fleet could be looked at: {'; '.join(unseen)}")
 
 
 def finish(cycle: Cycle) -> Remark:

@@ -10,7 +10,14 @@ import typing as t
 
 from ansible_collections.strata.fleet.plugins.module_utils.errors import BadInput
 from ansible_collections.strata.fleet.plugins.plugin_utils.batches import amount, percent
-from ansible_collections.strata.fleet.plugins.plugin_utils.deploy_plan import CHANGING, PAUSED, REMOVE, STRAY, UNDO
+from ansible_collections.strata.fleet.plugins.plugin_utils.deploy_plan import (
+    CHANGING,
+    NONE,
+    PAUSED,
+    REMOVE,
+    STRAY,
+    UNDO,
+)
 from ansible_collections.strata.fleet.plugins.plugin_utils.gate import first_line
 from ansible_collections.strata.fleet.plugins.plugin_utils.gitops.ledger import Data, Ledger, commit_of
 from ansible_collections.strata.fleet.plugins.plugin_utils.gitops.settings import Amount
@@ -66,6 +73,15 @@ def read_allowances(lines: t.Iterable[str]) -> dict[str, Amount]:
             )
         found[said["key"]] = f"{said['share']}%" if said["share"] else int(said["number"])
     return found
+
+
+def say_plan(plan: Plan) -> str:
+    """Return what applying the plan's commit would do, after whose name this is said."""
+    names = {key: [row["name"] for row in plan["appliances"] if row["verdict"] == key] for key in CHANGING}
+    said = [f"{key} {len(some)} ({say_some(some, SHOWN)})" for key, some in names.items() if some]
+    nodes = list(find_drifted_nodes(plan))
+    said += [f"change what is of no single appliance on {say_some(nodes, SHOWN)}"] if nodes else []
+    return f"would {', '.join(said)}" if said else "changes nothing that runs"
 
 
 def weigh(rows: t.Sequence[Data], total: int, limits: t.Mapping[str, Amount]) -> list[str]:
@@ -144,16 +160,36 @@ def find_drift(plan: Plan) -> list[dict[str, t.Any]]:
     return drifted
 
 
+def find_drifted_nodes(plan: Plan) -> dict[str, list[str]]:
+    """Return by node what is not as the commit says and is of no single appliance, such as a network's access list."""
+    return {name: node["steps"] for name, node in plan["nodes"].items() if node["steps"]}
+
+
+def choose_carriers(plan: Plan, deployed: t.Collection[str]) -> dict[str, str]:
+    """Return an appliance for each node that drifted: with any of them, what is of the node is deployed.
+
+    Where one of its appliances is deployed anyhow, or drift of none may be undone, the node has no carrier.
+    """
+    carriers: dict[str, str] = {}
+    for node in find_drifted_nodes(plan):
+        rows = [row for row in plan["appliances"] if row["node"] == node and row["wanted"]]
+        free = [row["name"] for row in rows if row["drift"] == UNDO and row["verdict"] == NONE]
+        if free and not any(row["name"] in deployed for row in rows):
+            carriers[node] = free[0]
+    return carriers
+
+
 def find_unseen(plan: Plan) -> list[str]:
     """Return the nodes that could not be looked at, and why."""
     return [f"{name}: {first_line(node['problem'])}" for name, node in plan["nodes"].items() if node["problem"]]
 
 
 def find_loose(plan: Plan) -> list[str]:
-    """Return the findings that are about no appliance of the plan: of a node, its store, or an instance beside them."""
+    """Return the drift that is of no appliance of the plan: of a node, its store, or an instance beside them."""
     names = {(row["node"], row["name"]) for row in plan["appliances"]}
     loose = [finding for finding in plan["findings"] if (finding["node"], finding["appliance"]) not in names]
-    return [f"{' '.join(filter(None, (each['node'], each['appliance'])))}: {each['sentence']}" for each in loose]
+    said = [f"{' '.join(filter(None, (each['node'], each['appliance'])))}: {each['sentence']}" for each in loose]
+    return [*said, *(f"{node}: {step}" for node, steps in find_drifted_nodes(plan).items() for step in steps)]
 
 
 def choose_mended(drifted: t.Iterable[Data]) -> tuple[list[str], list[str]]:

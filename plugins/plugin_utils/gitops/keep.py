@@ -8,7 +8,7 @@ from __future__ import annotations
 from ansible_collections.strata.fleet.plugins.module_utils import clock
 from ansible_collections.strata.fleet.plugins.module_utils.errors import BadInput
 from ansible_collections.strata.fleet.plugins.plugin_utils.gitops import decide, outcome
-from ansible_collections.strata.fleet.plugins.plugin_utils.gitops.cycle import Cycle, find_drift, look, look_again, say
+from ansible_collections.strata.fleet.plugins.plugin_utils.gitops.cycle import Cycle, look, look_again, say, tell_unseen
 from ansible_collections.strata.fleet.plugins.plugin_utils.gitops.ledger import Data, commit_of
 from ansible_collections.strata.fleet.plugins.plugin_utils.gitops.repository import SHORT
 from ansible_collections.strata.fleet.plugins.plugin_utils.gitops.undo import find_harm, prove, undo
@@ -34,15 +34,13 @@ def keep(cycle: Cycle, commit: str) -> None:
             cycle.remember()
             return
         prove(cycle)
-    find_drift(cycle)
     if not cycle.dry:
         mend(cycle, commit)
-    if cycle.drift:
-        names = say_some([row["name"] for row in cycle.drift], decide.SHOWN)
+    drifted = decide.find_drift(cycle.plan)
+    if drifted:
+        names = say_some([row["name"] for row in drifted], decide.SHOWN)
         cycle.remark(outcome.DRIFTED, f"not as {commit[:SHORT]} says: {names}")
-    unseen = decide.find_unseen(cycle.plan)
-    if unseen:
-        cycle.remark(outcome.FAILED, f"not all of the fleet could be looked at: {'; '.join(unseen)}")
+    tell_unseen(cycle)
     loose = decide.find_loose(cycle.plan)
     if loose:
         cycle.remark(outcome.DRIFTED, "\n".join(loose))
@@ -50,16 +48,19 @@ def keep(cycle: Cycle, commit: str) -> None:
 
 def mend(cycle: Cycle, commit: str) -> None:
     """Undo the drift that may be undone, and look again. More of it than the limits allow is left to a person."""
-    deployed, removed = decide.choose_mended(cycle.drift)
+    drifted = decide.find_drift(cycle.plan)
+    deployed, removed = decide.choose_mended(drifted)
     mended = [*deployed, *removed]
-    if not mended:
+    carriers = decide.choose_carriers(cycle.plan, deployed)
+    if not mended and not carriers:
         return
-    rows = [row for row in cycle.drift if row["name"] in mended]
+    rows = [row for row in drifted if row["name"] in mended]
     exceeded = decide.weigh(rows, len(cycle.plan["appliances"]), cycle.settings.limits)
     if exceeded:
         cycle.remark(outcome.DRIFTED, f"drift is not undone: {'; '.join(exceeded)}")
         return
-    say(f"Drift is undone: {say_some(mended, decide.SHOWN)}")
+    say(f"Drift is undone: {say_some([*mended, *carriers], decide.SHOWN)}")
+    deployed += carriers.values()
     plays: list[tuple[str, Data]] = [("deploy", {"store_only": deployed})] if deployed else []
     plays += [("remove", {"remove": ",".join(removed)})] if removed else []
     for playbook, variables in plays:
@@ -67,5 +68,4 @@ def mend(cycle: Cycle, commit: str) -> None:
         if played.code:
             cycle.remark(outcome.FAILED, f"drift could not be undone:\n{played.say()}")
     look_again(cycle, commit)
-    find_drift(cycle)
-    cycle.mended = sorted(set(mended) - {row["name"] for row in cycle.drift})
+    cycle.mended = sorted(set(mended) - {row["name"] for row in decide.find_drift(cycle.plan)})

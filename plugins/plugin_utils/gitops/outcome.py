@@ -9,6 +9,7 @@ import typing as t
 
 SYNCED = "synced"
 APPLIED = "applied"
+PLANNED = "planned"
 REFUSED = "refused"
 FAILED = "failed"
 UNDONE = "undone"
@@ -21,6 +22,7 @@ ERROR = "error"
 CODES = {
     SYNCED: 0,
     APPLIED: 0,
+    PLANNED: 0,
     ERROR: 1,
     REFUSED: 3,
     FAILED: 4,
@@ -31,7 +33,7 @@ CODES = {
     UNREACHABLE: 9,
 }
 # Where several things are so, the first one is how the cycle ended.
-ORDER = (ERROR, UNDONE, FAILED, REFUSED, UNREACHABLE, DRIFTED, WAITING, APPLIED, SYNCED)
+ORDER = (ERROR, UNDONE, FAILED, REFUSED, UNREACHABLE, DRIFTED, WAITING, APPLIED, PLANNED, SYNCED)
 
 
 class Remark(t.NamedTuple):

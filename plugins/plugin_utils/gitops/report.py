@@ -8,20 +8,23 @@ from __future__ import annotations
 import dataclasses
 import typing as t
 
+from ansible_collections.strata.fleet.plugins.plugin_utils.deploy_plan import PAUSED, UNKNOWN
 from ansible_collections.strata.fleet.plugins.plugin_utils.gate import first_line
-from ansible_collections.strata.fleet.plugins.plugin_utils.gitops import outcome
-from ansible_collections.strata.fleet.plugins.plugin_utils.gitops.ledger import Data, Ledger
+from ansible_collections.strata.fleet.plugins.plugin_utils.gitops import decide, outcome
+from ansible_collections.strata.fleet.plugins.plugin_utils.gitops.ledger import Data, Ledger, commit_of
 from ansible_collections.strata.fleet.plugins.plugin_utils.gitops.outcome import Remark
 
 FORMAT = 1
 NAME = "status.json"
 COMMITS = ("seen", "accepted", "applying", "applied", "good", "bad")
 INNER = ("health", "versions", "places")  # of a commit's entry: for the next cycle alone
+SYNCED, PENDING, DRIFTED = "synced", "pending", "drifted"
+SYNCS = (SYNCED, PENDING, DRIFTED, PAUSED, UNKNOWN)
 SHOWN = ("name", "node", "owner", "verdict", "state", "health", "fault", "paused", "drift")
 
 
 class Facts(t.NamedTuple):
-    """What the report is made from, beside the ledger. ``drift``, ``mended`` and ``plan`` as a cycle has them."""
+    """What the report is made from, beside the ledger. ``mended``, ``plan`` and its ``commit`` as a cycle has them."""
 
     repository: str
     branch: str
@@ -31,7 +34,6 @@ class Facts(t.NamedTuple):
     remarks: t.Sequence[Remark]
     plan: Data
     commit: str
-    drift: t.Sequence[Data]
     mended: t.Sequence[str]
 
 
@@ -42,7 +44,10 @@ def build(facts: Facts, ledger: Ledger, earlier: Data) -> Data:
     """
     entries = dataclasses.asdict(ledger)
     seen = bool(facts.plan["appliances"] or facts.plan["nodes"])
-    fleet: Data = _build_fleet(facts) if seen else {key: earlier.get(key, empty) for key, empty in EMPTY.items()}
+    is_applied = facts.commit == commit_of(ledger.applied)
+    fleet: Data = {key: earlier.get(key, empty) for key, empty in EMPTY.items()}
+    if seen:
+        fleet = _build_fleet(facts, DRIFTED if is_applied else PENDING)
     rows: list[Data] = fleet["appliances"]
     return {
         "format": FORMAT,
@@ -62,23 +67,32 @@ def build(facts: Facts, ledger: Ledger, earlier: Data) -> Data:
         # The branch's head is what the fleet was made to be, and it still is.
         "in_sync": bool(ledger.seen and ledger.applied and not ledger.applying)
         and entries["seen"]["commit"] == entries["applied"]["commit"]
-        and not any(row["sync"] in ("drifted", "unknown") for row in rows),
+        and all(row["sync"] in (SYNCED, PAUSED) for row in rows)
+        and not any(fleet["node_differences"].values()),
     }
 
 
-EMPTY: Data = {"fleet_at": "", "fleet_commit": "", "appliances": [], "nodes": {}, "findings": []}
+EMPTY: Data = {
+    "fleet_at": "",
+    "fleet_commit": "",
+    "appliances": [],
+    "nodes": {},
+    "node_differences": {},
+    "findings": [],
+}
 
 
 def _shorten(entry: Data | None) -> Data | None:
     return {key: value for key, value in entry.items() if key not in INNER} if entry else None
 
 
-def _build_fleet(facts: Facts) -> Data:
-    drifted = {(row["node"], row["name"]): row["differences"] for row in facts.drift}
+def _build_fleet(facts: Facts, differs: str) -> Data:
+    """Return what is told of the fleet. ``differs``: the word for what is not as the commit says."""
+    found = {(row["node"], row["name"]): row["differences"] for row in decide.find_drift(facts.plan)}
     rows = []
     for row in facts.plan["appliances"]:
-        differences = drifted.get((row["node"], row["name"]), [])
-        sync = "drifted" if differences else {"paused": "paused", "unknown": "unknown"}.get(row["verdict"], "synced")
+        differences = found.get((row["node"], row["name"]), [])
+        sync = differs if differences else {PAUSED: PAUSED, UNKNOWN: UNKNOWN}.get(row["verdict"], SYNCED)
         own = {"sync": sync, "differences": differences, "mended": row["name"] in facts.mended}
         rows.append({**{key: row[key] for key in SHOWN}, **own})
     nodes = {name: node["problem"] for name, node in facts.plan["nodes"].items()}
@@ -87,6 +101,7 @@ def _build_fleet(facts: Facts) -> Data:
         "fleet_commit": facts.commit,
         "appliances": rows,
         "nodes": nodes,
+        "node_differences": decide.find_drifted_nodes(facts.plan),
         "findings": facts.plan["findings"],
     }
 
@@ -108,13 +123,12 @@ def draw(report: Data) -> str:
     lines.append(f"{report['result']}{': ' + report['reason'] if report['reason'] else ''}")
     rows = report["appliances"]
     healthy = sum(row["health"] == "healthy" for row in rows)
-    by_sync = [
-        f"{sum(row['sync'] == word for row in rows)} {word}" for word in ("synced", "drifted", "paused", "unknown")
-    ]
+    by_sync = [f"{sum(row['sync'] == word for row in rows)} {word}" for word in SYNCS]
     if rows:
         lines.append(f"{len(rows)} appliances at {report['fleet_at']}: {healthy} healthy; {', '.join(by_sync)}")
-    lines += [_draw_row(row) for row in rows if row["sync"] != "synced" or row["mended"] or row["fault"]]
+    lines += [_draw_row(row) for row in rows if row["sync"] != SYNCED or row["mended"] or row["fault"]]
     lines += [f"  node {name}: {problem}" for name, problem in report["nodes"].items() if problem]
+    lines += [f"  node {name}: {each}" for name, said in report["node_differences"].items() for each in said]
     return "\n".join(lines)
 
 

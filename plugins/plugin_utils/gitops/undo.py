@@ -9,7 +9,7 @@ import time
 
 from ansible_collections.strata.fleet.plugins.module_utils import clock
 from ansible_collections.strata.fleet.plugins.plugin_utils.gitops import decide, outcome
-from ansible_collections.strata.fleet.plugins.plugin_utils.gitops.cycle import Cycle, find_drift, look_again, say
+from ansible_collections.strata.fleet.plugins.plugin_utils.gitops.cycle import Cycle, look_again, say
 from ansible_collections.strata.fleet.plugins.plugin_utils.gitops.ledger import Data, commit_of
 from ansible_collections.strata.fleet.plugins.plugin_utils.gitops.repository import SHORT
 
@@ -52,7 +52,6 @@ def go_back(cycle: Cycle, entry: Data) -> None:
     say(f"{entry['undoes'][:SHORT]} is undone: {reason}")
     played = cycle.play("site", commit, deploy_prune=cycle.settings.prune, store_versions=entry["versions"])
     look_again(cycle, commit)
-    find_drift(cycle)
     if played.code:
         what = (
             f"{entry['undoes'][:SHORT]} is bad, but {commit[:SHORT]} could not be applied in full, and is tried again"

@@ -169,6 +169,11 @@ def test_what_is_refused_leaves_the_fleet_as_it_was(site: Site) -> None:
     refuse("It would remove 2 appliances", f"{site.web2}, left behind on node", "1 may be", "Strata-Limit: remove=")
 
 
+def ingress_ports(node: Node) -> set[str]:
+    """Return what the access list of the appliances' network lets in."""
+    return {rule.get("destination_port", "") for rule in node.query("/1.0/network-acls/strata-strata0")["ingress"]}
+
+
 def test_drift_is_found_and_undone_or_only_told(site: Site) -> None:
     first, second = site.nodes[:2]
     site.fleet.appliances[site.web2] |= {"appliance_drift": "report"}
@@ -177,6 +182,8 @@ def test_drift_is_found_and_undone_or_only_told(site: Site) -> None:
     wanted = copy.deepcopy(instance(first, site.web1)["devices"])
     first.run(f"incus config set {site.web1} limits.memory 100MiB --project strata")
     second.run(f"incus stop --force {site.web2} --project strata")
+    for node in (first, second):
+        node.run("incus network acl rule add strata-strata0 ingress action=allow destination_port=22 protocol=tcp")
     stray = site.fleet.want("stray", first)
     site.fleet.deploy("--extra-vars", f'{{"store_only": ["{stray}"]}}')  # by hand, from elsewhere
     del site.fleet.appliances[stray]
@@ -192,10 +199,15 @@ def test_drift_is_found_and_undone_or_only_told(site: Site) -> None:
     assert "limits.memory" not in instance(first, site.web1)["config"]
     assert instance(first, site.web1)["devices"] == wanted
     assert first.run(f"incus config show {stray} --project strata", check=False).returncode
+    # What is of a node goes with an appliance of it that may be undone: the second one has none.
+    assert list(report["node_differences"]) == [second.name]
+    assert f"{second.name}: update the list of what network strata0 lets through" in report["reason"]
+    assert "22" not in ingress_ports(first)
     # Once policy says so, it is undone, too.
     site.fleet.appliances[site.web2] |= {"appliance_drift": "undo"}
     site.commit("Undo it")
     assert site.control.cycle("applied")["in_sync"]
+    assert "22" not in ingress_ports(second)
     second.run(f"incus stop --force {site.web2} --project strata")
     assert site.control.cycle("synced")["in_sync"]
 

@@ -83,7 +83,7 @@ class Fleet:
     def __init__(self) -> None:
         self.rows: list[dict[str, t.Any]] = [row("web1"), row("web2")]
         self.findings: list[dict[str, t.Any]] = []
-        self.nodes: dict[str, dict[str, str]] = {"node1": {"problem": ""}}
+        self.nodes: dict[str, dict[str, t.Any]] = {"node1": {"problem": "", "steps": []}}
         self.fails: dict[str, str] = {}
         self.after: dict[str, list[dict[str, t.Any]]] = {}  # what a playbook, or a commit that is applied, leaves
         self.played: list[tuple[str, str]] = []

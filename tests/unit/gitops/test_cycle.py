@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import typing as t
 
 import pytest
 from ansible_collections.strata.fleet.plugins.module_utils.errors import BadInput, Conflict
 from ansible_collections.strata.fleet.plugins.plugin_utils.gitops import cycle as cycles
-from ansible_collections.strata.fleet.plugins.plugin_utils.gitops import ledger, outcome, playbooks
+from ansible_collections.strata.fleet.plugins.plugin_utils.gitops import decide, ledger, outcome, playbooks
 from ansible_collections.strata.fleet.plugins.plugin_utils.gitops.outcome import Remark
 from ansible_collections.strata.fleet.plugins.plugin_utils.gitops.run import guard
 from ansible_collections.strata.fleet.tests.unit.gitops.site import Fleet, Site, row
 
 APPLIES = ["check", "deploy_plan", "site", "deploy_plan"]
 LOOKS = ["deploy_plan"]
+OPENS = dt.datetime.now(dt.UTC) + dt.timedelta(days=3)
+CLOSED = [{"from": "00:00", "to": "00:01", "days": [f"{OPENS:%a}".lower()]}]
 
 
 def run(site: Site, *, dry: bool = False, rewritten: str = "", **changes: t.Any) -> tuple[Remark, cycles.Cycle]:
@@ -137,15 +140,13 @@ def test_outside_of_the_windows_a_commit_waits_and_drift_does_not(site: Site, fl
     run(site)
     second = site.commit(message="Later")
     fleet.names()
-    closed = [{"from": "00:00", "to": "00:01", "days": [day]} for day in ("mon",)]
-    # A minute a week: should this run in it, the commit is applied, and this test says so.
-    result, cycle = run(site, windows=closed)
+    result, cycle = run(site, windows=CLOSED)
     assert (result.word, fleet.names()) == (outcome.WAITING, ["check", "deploy_plan", "deploy_plan"])
-    assert "the next one begins Mon" in result.reason
+    assert f"the next one begins {OPENS:%a}" in result.reason
     assert commits(cycle) == {"accepted": second, "applying": "", "applied": first, "good": first, "bad": ""}
     fleet.rows = [row("web1", "start"), row("web2")]
     fleet.after = {"deploy": [row("web1"), row("web2")]}
-    result, cycle = run(site, windows=closed)
+    result, cycle = run(site, windows=CLOSED)
     assert (result.word, cycle.mended) == (outcome.WAITING, ["web1"])
 
 
@@ -278,7 +279,7 @@ def test_killed_in_the_middle_of_an_apply(site: Site, fleet: Fleet, monkeypatch:
     fleet.names()
     fleet.rows = [row("web1", health="unhealthy"), row("web2")]  # what was half applied
     fleet.after = {second: [row("web1"), row("web2")]}
-    result, cycle = run(site, limits={"restart": 0}, windows=[{"from": "00:00", "to": "00:01", "days": ["mon"]}])
+    result, cycle = run(site, limits={"restart": 0}, windows=CLOSED)
     assert (result.word, fleet.names()) == (outcome.REFUSED, APPLIES)
     assert commits(cycle)["applied"] == second
 
@@ -332,7 +333,7 @@ def test_drift_is_undone_reported_or_left_alone(site: Site, fleet: Fleet) -> Non
     assert fleet.names() == ["deploy_plan", "deploy", "remove", "deploy_plan"]
     assert fleet.variables[1:3] == [{"store_only": ["web1"]}, {"remove": "old"}]
     assert cycle.mended == ["old", "web1"]
-    assert {each["name"]: each["differences"] for each in cycle.drift} == {
+    assert {each["name"]: each["differences"] for each in decide.find_drift(cycle.plan)} == {
         "db1": ["change db1"],
         "web2": ["a file in /usr was changed"],
     }
@@ -342,10 +343,10 @@ def test_drift_is_undone_reported_or_left_alone(site: Site, fleet: Fleet) -> Non
 def test_a_node_that_does_not_answer_is_no_drift_and_not_well(site: Site, fleet: Fleet) -> None:
     commit = site.commit()
     run(site)
-    fleet.nodes["node2"] = {"problem": "it did not answer:\nssh says more"}
+    fleet.nodes["node2"] = {"problem": "it did not answer:\nssh says more", "steps": []}
     fleet.rows.append(row("web3", "unknown", node="node2", health="unknown"))
     result, cycle = run(site)
-    assert (result.word, cycle.drift, commits(cycle)["good"]) == (outcome.FAILED, [], commit)
+    assert (result.word, decide.find_drift(cycle.plan), commits(cycle)["good"]) == (outcome.FAILED, [], commit)
     assert result.reason == "not all of the fleet could be looked at: node2: it did not answer"
 
 
@@ -358,7 +359,30 @@ def test_findings_that_are_of_no_appliance(site: Site, fleet: Fleet) -> None:
     ]
     result, cycle = run(site)
     assert result.reason == "node1: a file in the store was changed\nnode2 web1: another one of that name"
-    assert cycle.drift == []
+    assert decide.find_drift(cycle.plan) == []
+
+
+def test_drift_of_a_node_goes_with_one_of_its_appliances(site: Site, fleet: Fleet) -> None:
+    site.commit()
+    run(site)
+    fleet.nodes = {
+        "node1": {"problem": "", "steps": ["update the list of what network strata0 lets through"]},
+        "node2": {"problem": "", "steps": ["update the list of what network strata0 lets through"]},
+    }
+    fleet.rows = [row("db1", drift="report"), row("web1"), row("web2"), row("db2", node="node2", drift="report")]
+    fleet.variables.clear()
+    fleet.names()
+    result, cycle = run(site)
+    assert (fleet.names(), fleet.variables[1]) == (["deploy_plan", "deploy", "deploy_plan"], {"store_only": ["web1"]})
+    # Nothing was undone here: both are still told.
+    assert result.word == outcome.DRIFTED
+    assert result.reason.splitlines() == [
+        f"{node}: update the list of what network strata0 lets through" for node in ("node1", "node2")
+    ]
+    assert cycle.mended == []
+    fleet.rows[2] = row("web2", "start")
+    run(site)
+    assert fleet.variables[-2] == {"store_only": ["web2"]}
 
 
 def test_more_drift_than_may_be_undone_at_once(site: Site, fleet: Fleet) -> None:
@@ -391,15 +415,34 @@ def test_a_repository_that_is_away_for_a_while(site: Site, fleet: Fleet) -> None
 
 
 def test_a_dry_run_remembers_and_changes_nothing(site: Site, fleet: Fleet) -> None:
-    first = site.commit()
+    site.commit()
     run(site)
     before = ledger.read(site.settings().state)
-    site.commit(message="Second")
+    second = site.commit(message="Second")
     fleet.rows = [row("web1", "restart"), row("web2")]
     fleet.names()
-    _result, cycle = run(site, dry=True)
+    result, cycle = run(site, dry=True)
     assert fleet.names() == ["check", "deploy_plan"]
-    assert (ledger.read(site.settings().state), cycle.commit != first) == (before, True)
+    assert (ledger.read(site.settings().state), cycle.commit) == (before, second)
+    assert result == (outcome.PLANNED, f"{second[:12]} would restart 1 (web1)")
+    gates: dict[str, dict[str, t.Any]] = {
+        outcome.REFUSED: {"limits": {"restart": 0}},
+        outcome.WAITING: {"windows": CLOSED},
+    }
+    for word, settings in gates.items():
+        result, cycle = run(site, dry=True, **settings)
+        assert (result.word, cycle.commit, fleet.names()) == (word, second, ["check", "deploy_plan"])
+
+
+def test_a_dry_run_says_whom_it_did_not_see(site: Site, fleet: Fleet) -> None:
+    commit = site.commit()
+    fleet.nodes = {"node1": {"problem": "", "steps": ["update a list"]}, "node2": {"problem": "away", "steps": []}}
+    result, cycle = run(site, dry=True)
+    assert cycle.remarks == [
+        (outcome.PLANNED, f"{commit[:12]} would change what is of no single appliance on node1"),
+        (outcome.FAILED, "not all of the fleet could be looked at: node2: away"),
+    ]
+    assert result.word == outcome.FAILED
 
 
 def test_two_at_once(site: Site) -> None:

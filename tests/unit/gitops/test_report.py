@@ -16,39 +16,40 @@ NOW = "2026-11-30T20:00:00.000Z"
 FIRST, SECOND = "1" * 40, "2" * 40
 
 
-def build(
-    plan: dict[str, t.Any] | None = None, drift: t.Sequence[dict[str, t.Any]] = (), **changes: t.Any
-) -> dict[str, t.Any]:
+def tell(second: str = "none", *, steps: t.Sequence[str] = ()) -> dict[str, t.Any]:
+    rows = [row("web1", owner='the "web" team'), row("web2", second), row("test", "paused")]
+    return {"appliances": rows, "nodes": {"node1": {"problem": "", "steps": list(steps)}}, "findings": []}
+
+
+def build(plan: dict[str, t.Any] | None = None, commit: str = FIRST, **changes: t.Any) -> dict[str, t.Any]:
     entry = {"commit": FIRST, "at": NOW}
     applied = {**entry, "health": {"web1": "healthy"}, "undoes": ""}
     kept = Ledger(seen=entry, accepted={**entry, "signer": "ops"}, applied=applied, good=entry, results={"synced": 3})
     for key, value in changes.items():
         setattr(kept, key, value)
-    rows = [row("web1", owner='the "web" team'), row("web2", "restart"), row("test", "paused")]
     facts = report.Facts(
         repository="https://git.example.com/site.git",
         branch="main",
         now=NOW,
         seconds=2.34,
-        result=Remark("drifted", "not as 111111111111 says: web2") if drift else Remark("synced", ""),
+        result=Remark("drifted", "not as 111111111111 says: web2") if plan else Remark("synced", ""),
         remarks=[],
-        plan=plan or {"appliances": rows, "nodes": {"node1": {"problem": ""}}, "findings": []},
-        commit=FIRST,
-        drift=drift,
+        plan=plan or tell(),
+        commit=commit,
         mended=[],
     )
     return report.build(facts, kept, {"appliances": [{"sync": "synced"}], "fleet_at": "earlier"})
 
 
 def test_in_sync_is_the_head_and_what_runs() -> None:
-    drift = [{**row("web2", "restart"), "differences": ["restart web2"]}]
     assert build()["in_sync"]
-    assert not build(drift=drift)["in_sync"]
+    assert not build(tell("restart"))["in_sync"]
+    assert not build(tell(steps=["update a list"]))["in_sync"]
     assert not build(seen={"commit": SECOND, "at": NOW})["in_sync"]
     assert not build(applying={"commit": FIRST, "at": NOW, "health": {}, "undoes": ""})["in_sync"]
     unknown = {
         "appliances": [row("web1", "unknown", health="unknown")],
-        "nodes": {"node1": {"problem": "away"}},
+        "nodes": {"node1": {"problem": "away", "steps": []}},
         "findings": [],
     }
     assert not build(unknown)["in_sync"]
@@ -60,8 +61,9 @@ def test_a_cycle_that_saw_nothing_tells_what_was_seen_before() -> None:
 
 
 def test_for_a_person() -> None:
-    drift = [{**row("web2", "restart"), "differences": ["restart web2"]}]
-    text = report.draw(build(drift=drift, unreachable={"since": NOW, "at": NOW, "reason": "no route"}))
+    text = report.draw(
+        build(tell("restart", steps=["update a list"]), unreachable={"since": NOW, "at": NOW, "reason": "no route"})
+    )
     assert text.splitlines() == [
         "main of https://git.example.com/site.git, looked at 2026-11-30T20:00:00.000Z for 2.3 s",
         "  seen      111111111111  2026-11-30T20:00:00Z",
@@ -70,15 +72,25 @@ def test_for_a_person() -> None:
         "  good      111111111111  2026-11-30T20:00:00Z",
         "The repository cannot be reached since 2026-11-30T20:00:00.000Z: no route",
         "drifted: not as 111111111111 says: web2",
-        "3 appliances at 2026-11-30T20:00:00.000Z: 3 healthy; 1 synced, 1 drifted, 1 paused, 0 unknown",
+        "3 appliances at 2026-11-30T20:00:00.000Z: 3 healthy; 1 synced, 0 pending, 1 drifted, 1 paused, 0 unknown",
         "  web2 on node1: drifted, healthy; restart web2",
         "  test on node1: paused, healthy; paused until 2026-12-24: they said so",
+        "  node node1: update a list",
     ]
 
 
+def test_what_a_new_commit_would_do_is_no_drift() -> None:
+    planned = build(tell("restart"), commit=SECOND)
+    assert [(each["sync"], each["differences"]) for each in planned["appliances"]] == [
+        ("synced", []),
+        ("pending", ["restart web2"]),
+        ("paused", []),
+    ]
+    assert "  web2 on node1: pending, healthy; restart web2" in report.draw(planned).splitlines()
+
+
 def test_metrics() -> None:
-    drift = [{**row("web2", "restart"), "differences": ["restart web2"]}]
-    lines = metrics.write(build(drift=drift)).splitlines()
+    lines = metrics.write(build(tell("restart"))).splitlines()
     for line in (
         "strata_gitops_cycle_timestamp_seconds 1796068800",
         "strata_gitops_cycle_duration_seconds 2.3",
