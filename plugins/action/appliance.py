@@ -37,6 +37,9 @@ class ActionModule(ActionBase):
             # An absent appliance has none.
             shown = {item["name"]: without_secrets(item["files"]) for item in appliances if "files" in item}
             return {"changed": False, "files": shown, "faults": faults}
+        if arguments.get("scope", "all") == "all":
+            # Not in the task: Ansible hands all that a task says back to its main process, for every node of a fleet.
+            arguments.setdefault("known", inventory.members("appliances"))
         return self._execute_module(
             module_name="strata.fleet.appliance",
             module_args=to_arguments(arguments, appliances),

@@ -36,7 +36,7 @@ options:
   known:
     description:
       - Names of all appliances of the inventory, wherever they are. Instances of other names are told as RV(strays).
-      - Without it, nobody looks for strays.
+      - Without it, those of group C(appliances); with O(scope=config) nobody looks for strays.
     type: list
     elements: str
   prune:
@@ -92,7 +92,7 @@ planned:
     - {appliance: web1, action: start, sentence: start web1}
 strays:
   description:
-    - With O(known), the instances that are no appliance of the inventory, by name. C(kept) is why O(prune) does not
+    - The instances that are no appliance of the inventory, by name. C(kept) is why O(prune) does not
       remove one, empty where it does; C(copy) whether it is a copy of a drill or a restore.
   returned: success
   type: dict

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from ansible_collections.strata.fleet.plugins.filter.policies_of import policies_of
 from ansible_collections.strata.fleet.plugins.module_utils.errors import BadInput
 from ansible_collections.strata.fleet.plugins.module_utils.lockdown.model import Rule
 from ansible_collections.strata.fleet.plugins.plugin_utils import policies, policy_table
@@ -118,6 +119,14 @@ def test_the_payload_can_be_sent_and_names_everybody() -> None:
         *("base/debian-13", "app/nginx"),
     ]
     assert payload["nodes"]["node1"]["names"] == ["node1", "nodes", "all"]
+
+
+def test_a_node_is_told_of_its_own_appliances() -> None:
+    payload = build(policies={"it": {"groups": ["web"], "rules": {"base-age": 10}}})
+    told = policies_of(payload, ["db1", "unheard-of"])
+    assert list(told["appliances"]) == ["db1"]
+    assert list(told["policies"]) == [payload["appliances"]["db1"]["policy"]] != list(payload["policies"])
+    assert {key: told[key] for key in ("today", "waivers", "nodes")} == {"today": TODAY, "waivers": [], "nodes": {}}
 
 
 def test_what_is_given_stays_as_it_is() -> None:
