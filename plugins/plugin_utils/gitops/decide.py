@@ -165,18 +165,13 @@ def find_drifted_nodes(plan: Plan) -> dict[str, list[str]]:
     return {name: node["steps"] for name, node in plan["nodes"].items() if node["steps"]}
 
 
-def choose_carriers(plan: Plan, deployed: t.Collection[str]) -> dict[str, str]:
-    """Return an appliance for each node that drifted: with any of them, what is of the node is deployed.
+def choose_carrier(plan: Plan) -> str:
+    """Return an appliance to deploy although it is as it should be, so that what is of the nodes is put right with it.
 
-    Where one of its appliances is deployed anyhow, or drift of none may be undone, the node has no carrier.
+    Every deploy does that on every node, however few appliances it is for. Returns '' where there is none.
     """
-    carriers: dict[str, str] = {}
-    for node in find_drifted_nodes(plan):
-        rows = [row for row in plan["appliances"] if row["node"] == node and row["wanted"]]
-        free = [row["name"] for row in rows if row["drift"] == UNDO and row["verdict"] == NONE]
-        if free and not any(row["name"] in deployed for row in rows):
-            carriers[node] = free[0]
-    return carriers
+    rows = (row for row in plan["appliances"] if row["wanted"] and row["verdict"] == NONE)
+    return next((row["name"] for row in rows), "")
 
 
 def find_unseen(plan: Plan) -> list[str]:

@@ -51,16 +51,17 @@ def mend(cycle: Cycle, commit: str) -> None:
     drifted = decide.find_drift(cycle.plan)
     deployed, removed = decide.choose_mended(drifted)
     mended = [*deployed, *removed]
-    carriers = decide.choose_carriers(cycle.plan, deployed)
-    if not mended and not carriers:
+    nodes = decide.find_drifted_nodes(cycle.plan)
+    if nodes and not deployed:
+        deployed = [name for name in (decide.choose_carrier(cycle.plan),) if name]
+    if not deployed and not removed:
         return
     rows = [row for row in drifted if row["name"] in mended]
     exceeded = decide.weigh(rows, len(cycle.plan["appliances"]), cycle.settings.limits)
     if exceeded:
         cycle.remark(outcome.DRIFTED, f"drift is not undone: {'; '.join(exceeded)}")
         return
-    say(f"Drift is undone: {say_some([*mended, *carriers], decide.SHOWN)}")
-    deployed += carriers.values()
+    say(f"Drift is undone: {say_some([*mended, *nodes], decide.SHOWN)}")
     plays: list[tuple[str, Data]] = [("deploy", {"store_only": deployed})] if deployed else []
     plays += [("remove", {"remove": ",".join(removed)})] if removed else []
     for playbook, variables in plays:
