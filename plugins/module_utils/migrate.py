@@ -213,12 +213,29 @@ def _pull(node: Node, volume: str, offer: Args) -> float:
     body = {"name": volume, "type": "custom", "content_type": "filesystem", "config": offer["config"], "source": source}
     try:
         node.engine.create(f"/storage-pools/{node.pool}/volumes/custom", body, COPY_TIMEOUT)
-    except EngineError:
+    except EngineError as error:
         # Half of a difference is no state: the next run fetches it whole. It cannot have been started here.
         with contextlib.suppress(StrataError):
             node.engine.delete(_volume_path(node, volume))
+        left = find_left(node, volume)
+        if left:
+            error.message += (
+                f". The engine of this node does not know of what it left in {' and '.join(left)}: half of a copy, "
+                "which is in the way of the next. Remove that on this node, on btrfs with 'btrfs subvolume delete'."
+            )
         raise
     return round(time.monotonic() - begun, 3)
+
+
+def find_left(node: Node, volume: str) -> list[str]:
+    """Return the folders that the engine has for a volume, and for its snapshots, although it knows of no such volume.
+
+    So it is left by engines that fail after the content came, such as where the disk is full then (Incus 6.0).
+    """
+    if volume in node.engine.volume_names(node.pool):
+        return []
+    found = (_place(node, volume).find(), _place(node, volume).find_snapshots())
+    return [str(path).removeprefix(volume_files.engine_root()) for path in found if path]
 
 
 def check_listings(node: Node, appliance: str, args: Args) -> Facts:

@@ -42,7 +42,13 @@ class Place(t.NamedTuple):
     def find(self) -> Path | None:
         """Return its folder; None where the pool's driver has it mounted only while it is used."""
         own = f"{self.project}_{self.volume}"
-        part = f"custom-snapshots/{own}/{self.snapshot}" if self.snapshot else f"custom/{own}"
+        return self._find(f"custom-snapshots/{own}/{self.snapshot}" if self.snapshot else f"custom/{own}")
+
+    def find_snapshots(self) -> Path | None:
+        """Return the folder of all snapshots of the volume; None where there is none."""
+        return self._find(f"custom-snapshots/{self.project}_{self.volume}")
+
+    def _find(self, part: str) -> Path | None:
         path = Path(f"{engine_root()}{ENGINE}/storage-pools/{self.pool}/{part}")
         return path if path.is_dir() else None
 

@@ -43,6 +43,9 @@ MOMENTS = {
     ),
 }
 ROWS = "/var/lib/site/rows"
+# Where states arrive, before they get their names; and what keeps them from growing while they do: a disk that is full.
+ARRIVING = "/var/lib/incus/storage-pools/strata/custom/migration.*/*/*"
+NO_ROOM = f"for n in $(seq 200); do for each in {ARRIVING}; do btrfs qgroup limit 30M $each; done; sleep 0.02; done"
 STOP_ENGINE = "systemctl --job-mode=ignore-dependencies stop incus.socket incus.service"
 # A row is on disk before its client hears of it.
 WRITER = site_app.SERVER.replace("use IO::Socket::INET;", "use IO::Socket::INET;\nuse IO::Handle;").replace(
@@ -375,6 +378,36 @@ def test_network_cut_in_mid_copy(site: Site) -> None:
         assert ran.returncode == 0, ran.output
         wait_until(lambda: site.rows(second) >= {client.committed[-1]})
     assert site.rows(second) >= set(client.committed)
+    site.is_at(second)
+
+
+def test_disk_full_in_mid_copy_stops_one_and_not_the_other(site: Site, fleet: Fleet) -> None:
+    first, second = site.nodes
+    other = fleet.want("other", first)
+    fleet.deploy()
+    inside(first, site.name, "head -c 300000000 /dev/urandom >> /var/lib/site/ballast; sync")
+    with Client(site.nodes) as client:
+        done = once(second, f"ls -d {ARRIVING}", NO_ROOM)  # of the other one there are 0.1 MB
+        ran = site.migrate(second.name, "-e", f"migrate={site.name},{other}")
+        wait_until(done)
+        assert ran.returncode != 0, ran.output
+        assert f"{site.name}: " in ran.output, ran.output
+        assert "quota" in ran.output.lower(), ran.output
+        assert site.holders() == [first.name]
+        assert inside(second, other, "systemctl is-active site.service") == "active"
+        wait_until(lambda: site.rows(first) >= {client.committed[-1]})
+        # An engine that fails a moment later leaves what it does not know of.
+        left = f"/var/lib/incus/storage-pools/strata/custom/strata_{site.name}.var"
+        second.run(f"btrfs subvolume create {left}")
+        ran = site.migrate(second.name)
+        assert ran.returncode != 0, ran.output
+        assert f"does not know of what it left in {left}: half of a copy" in " ".join(ran.output.split()), ran.output
+        second.run(f"btrfs subvolume delete {left}")
+        ran = site.migrate(second.name)
+        assert ran.returncode == 0, ran.output
+        wait_until(lambda: site.rows(second) >= {client.committed[-1]})
+    assert site.rows(second) >= set(client.committed)
+    fleet.appliances[other]["appliance_node"] = second.name
     site.is_at(second)
 
 
