@@ -56,7 +56,7 @@ bench-backup: lab content ## Print what backups, restores and drills take, besid
 bench-migrate: lab content ## Print how long a migration takes an appliance away, beside the engine's own copy (on the lab)
 	PYTHONPATH=.collections $(BIN)/python -m ansible_collections.strata.fleet.tests.bench.migration
 
-bench-gitops: lab content ## Print what cycles of GitOps take, and what a plan of 10 000 appliances does (about 20 minutes)
+bench-gitops: lab content ## Print what cycles of GitOps take, and what a plan of 10 000 appliances does (about 11 minutes)
 	PYTHONPATH=.collections $(BIN)/python -m ansible_collections.strata.fleet.tests.bench.cycles
 	PYTHONPATH=.collections $(BIN)/python -m ansible_collections.strata.fleet.tests.bench.planning
 
