@@ -5,11 +5,11 @@
 
 from __future__ import annotations
 
-import json
 import typing as t
 from pathlib import Path
 
 from ansible.plugins.action import ActionBase
+from ansible_collections.strata.fleet.plugins.plugin_utils import files
 from ansible_collections.strata.fleet.plugins.plugin_utils.drill_report import build_rows, draw_table, find_faults
 from ansible_collections.strata.fleet.plugins.plugin_utils.inventory import failures, plain
 
@@ -35,10 +35,8 @@ class ActionModule(ActionBase):
             rows = plain(build_rows(given["results"], given["requests"], given["skipped"]))
             checks = plain(given["checks"])
             self._display.display(draw_table(rows, checks))
-        if given["path"]:
-            Path(given["path"]).write_text(
-                json.dumps({"drills": rows, "checks": checks}, indent=1, sort_keys=True) + "\n"
-            )
+            if given["path"]:
+                files.write_json(Path(given["path"]), {"drills": rows, "checks": checks})
         faults = find_faults(rows, checks)
         verdict = "\n".join(faults) or f"{len(rows)} backups are proven"
         return {"changed": False, "failed": bool(faults), "drills": rows, "checks": checks, "msg": verdict}

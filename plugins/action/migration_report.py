@@ -8,6 +8,7 @@ from __future__ import annotations
 import typing as t
 
 from ansible.plugins.action import ActionBase
+from ansible_collections.strata.fleet.plugins.module_utils.errors import BadInput
 from ansible_collections.strata.fleet.plugins.plugin_utils import inventory_line
 from ansible_collections.strata.fleet.plugins.plugin_utils.fleet import find_node
 from ansible_collections.strata.fleet.plugins.plugin_utils.inventory import Inventory, failures
@@ -40,9 +41,8 @@ class ActionModule(ActionBase):
             lines = self._find_lines(places, task_vars or {}) if arguments["show_inventory"] else []
         told = []
         for name, to, line in lines:
-            is_written = bool(line and arguments["write_inventory"] and not self._task.check_mode)
-            if line and is_written:
-                inventory_line.rewrite(line)
+            is_asked = arguments["write_inventory"] and not self._task.check_mode
+            is_written = bool(line and is_asked and self._rewrite(line))
             told.append(inventory_line.advise(name, to, line))
             self._display.display(f"{'Changed' if is_written else 'To change in the inventory'}: {told[-1]}")
         bad = [each for each in outcomes if each.word not in GOOD]
@@ -50,6 +50,15 @@ class ActionModule(ActionBase):
         if bad:
             return {**answer, "failed": True, "msg": "\n".join(str(each) for each in bad)}
         return {**answer, "msg": "\n".join(str(each) for each in outcomes) or "nothing to do"}
+
+    def _rewrite(self, line: inventory_line.Line) -> bool:
+        """Change the line; returns whether that was possible. The appliance is there, whatever the inventory says."""
+        try:
+            inventory_line.rewrite(line)
+        except BadInput as error:
+            self._display.warning(error.message)
+            return False
+        return True
 
     def _find_lines(
         self, places: t.Mapping[str, str], task_vars: Data

@@ -5,11 +5,11 @@
 
 from __future__ import annotations
 
-import json
 import typing as t
 from pathlib import Path
 
 from ansible.plugins.action import ActionBase
+from ansible_collections.strata.fleet.plugins.plugin_utils import files
 from ansible_collections.strata.fleet.plugins.plugin_utils.fleet import find_node
 from ansible_collections.strata.fleet.plugins.plugin_utils.inventory import Inventory, failures
 from ansible_collections.strata.fleet.plugins.plugin_utils.status_table import Wanted, build_rows, draw_table, is_good
@@ -32,9 +32,9 @@ class ActionModule(ActionBase):
         _validation, arguments = self.validate_argument_spec(SPEC)
         with failures():
             rows = build_rows(arguments["found"], read_wanted(Inventory(self._loader, task_vars or {})))
-        self._display.display(draw_table(rows))
-        if arguments["path"]:
-            Path(arguments["path"]).write_text(json.dumps({"appliances": rows}, indent=1, sort_keys=True) + "\n")
+            self._display.display(draw_table(rows))
+            if arguments["path"]:
+                files.write_json(Path(arguments["path"]), {"appliances": rows})
         bad = [row["name"] for row in rows if not is_good(row)]
         verdict = f"{len(bad)} of {len(rows)} appliances need attention: {', '.join(bad)}" if bad else "all is well"
         if bad and arguments["fail"]:

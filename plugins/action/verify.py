@@ -5,11 +5,11 @@
 
 from __future__ import annotations
 
-import json
 import typing as t
 from pathlib import Path
 
 from ansible.plugins.action import ActionBase
+from ansible_collections.strata.fleet.plugins.plugin_utils import files
 from ansible_collections.strata.fleet.plugins.plugin_utils.inventory import failures
 from ansible_collections.strata.fleet.plugins.plugin_utils.verify_table import build_report, draw_report, verdict
 
@@ -32,8 +32,8 @@ class ActionModule(ActionBase):
         with failures():
             report = build_report(arguments["found"])
             self._display.display(draw_report(report))
-        if arguments["path"]:
-            Path(arguments["path"]).write_text(json.dumps(report, indent=1, sort_keys=True) + "\n")
+            if arguments["path"]:
+                files.write_json(Path(arguments["path"]), report)
         is_good, sentence = verdict(report)
         if arguments["fail"] and not is_good:
             return {"failed": True, "msg": sentence}

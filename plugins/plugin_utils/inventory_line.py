@@ -9,6 +9,8 @@ import re
 import typing as t
 from pathlib import Path
 
+from ansible_collections.strata.fleet.plugins.plugin_utils import files
+
 SUFFIXES = (".yml", ".yaml")
 
 
@@ -38,11 +40,11 @@ def find_line(sources: t.Iterable[str], name: str, to: str) -> Line | None:
 
 
 def rewrite(line: Line) -> None:
-    """Change that line, and nothing else, in its file."""
+    """Change that line, and nothing else, in its file. Raises BadInput where the file cannot be written."""
     path = Path(line.path)
     lines = path.read_text().splitlines(keepends=True)
     lines[line.number - 1] = lines[line.number - 1].replace(line.before, line.after)
-    path.write_text("".join(lines))
+    files.write(path, "".join(lines))
 
 
 def advise(name: str, to: str, line: Line | None) -> str:

@@ -10,7 +10,6 @@ import dataclasses
 import fcntl
 import json
 import sys
-import tempfile
 import time
 import typing as t
 from pathlib import Path
@@ -25,6 +24,7 @@ from ansible_collections.strata.fleet.plugins.plugin_utils.gitops.repository imp
 from ansible_collections.strata.fleet.plugins.plugin_utils.gitops.settings import Settings
 
 LOCK = "lock"
+PLAN = "plan.json"
 NOTHING: Data = {"appliances": [], "nodes": {}, "findings": [], "totals": {}}
 
 
@@ -108,13 +108,13 @@ def look(cycle: Cycle, commit: str, *, deep: bool = False) -> None:
 
     Raises BadInput where the commit cannot be deployed. A node that does not answer is in the plan, as such.
     """
-    with tempfile.TemporaryDirectory(dir=cycle.settings.state) as folder:
-        path = Path(folder) / "plan.json"
-        variables = {"deploy_plan_verify": True, "deploy_plan_content": deep, "deploy_prune": cycle.settings.prune}
-        played = cycle.play("deploy_plan", commit, deploy_plan_file=str(path), **variables)
-        if played.code not in (0, playbooks.UNREACHABLE) or not path.exists():
-            raise BadInput(f"It cannot be deployed:\n{played.say()}")
-        cycle.plan, cycle.commit = json.loads(path.read_text()), commit
+    path = cycle.settings.state / PLAN
+    path.unlink(missing_ok=True)
+    variables = {"deploy_plan_verify": True, "deploy_plan_content": deep, "deploy_prune": cycle.settings.prune}
+    played = cycle.play("deploy_plan", commit, deploy_plan_file=str(path), **variables)
+    if played.code not in (0, playbooks.UNREACHABLE) or not path.exists():
+        raise BadInput(f"It cannot be deployed:\n{played.say()}")
+    cycle.plan, cycle.commit = json.loads(path.read_text()), commit
 
 
 def look_again(cycle: Cycle, commit: str) -> None:

@@ -355,6 +355,18 @@ def test_the_line_that_says_where_it_is(tmp_path: Path, path: str, text: str, ch
     assert file.read_text().endswith("\n")
 
 
+def test_the_file_stays_the_file_that_it_was(tmp_path: Path) -> None:
+    kept, link = tmp_path / "kept.yml", tmp_path / "hosts.yml"
+    kept.write_text("web1: {appliance_node: node1}\n")
+    kept.chmod(0o640)
+    link.symlink_to(kept)
+    line = inventory_line.find_line([str(link)], "web1", "node2")
+    assert line
+    inventory_line.rewrite(line)
+    assert (kept.read_text(), kept.stat().st_mode & 0o777) == ("web1: {appliance_node: node2}\n", 0o640)
+    assert link.is_symlink()
+
+
 @pytest.mark.parametrize(
     "text", ["appliance_node: '{{ home }}'\n", "other: 1\n", "web1: {a: 1}\nweb2: {appliance_node: n}\n"]
 )
