@@ -9,10 +9,12 @@ Nothing is asserted.
 from __future__ import annotations
 
 import argparse
+import functools
 import itertools
 import json
 import tempfile
 import typing as t
+import urllib.request
 from pathlib import Path
 
 import yaml
@@ -23,14 +25,19 @@ from ansible_collections.strata.fleet.tests.bench.depot_server import DepotServe
 from ansible_collections.strata.fleet.tests.bench.fleet import run_playbook
 from ansible_collections.strata.fleet.tests.bench.machines import (
     CLEAN_CONVENTIONAL,
-    DHCP,
     PLAYBOOKS,
     PREFIX,
     Polling,
     send,
 )
 from ansible_collections.strata.fleet.tests.integration.fleet.fleet import CLEAN, STORE, inside
-from ansible_collections.strata.fleet.tests.integration.tools import Node, address_of, inventory_variables, lab
+from ansible_collections.strata.fleet.tests.integration.tools import (
+    Node,
+    address_of,
+    inventory_variables,
+    lab,
+    wait_until,
+)
 from ansible_collections.strata.fleet.tests.lab.definition import CHECKOUT, load
 
 NAME, PEER = f"{PREFIX}mig", f"{PREFIX}peer"
@@ -112,8 +119,8 @@ class Theirs:
 
     def launch(self) -> None:
         """Have one on the first node."""
-        files = {"/etc/systemd/network/80-bench.network": DHCP}
-        content = conventional.Content(files=files, enabled=("systemd-networkd.service",), compression="gzip -1")
+        # It needs no address, as the engine's proxy enters it; and nginx starts without waiting for one.
+        content = conventional.Content(compression="gzip -1")
         image = conventional.build_image(self.work, content)
         for number, node in enumerate(self.nodes, 1):
             node.run(f"incus network create {NETWORK} ipv4.address=10.89.{number}.1/24 ipv4.nat=true ipv6.address=none")
@@ -130,8 +137,10 @@ class Theirs:
         self.nodes[0].run(f"incus exec {PEER} -- sh -c 'head -c {size} /dev/urandom > /var/lib/ballast; sync'")
         found = []
         for source, target in (self.nodes, self.nodes[::-1]):
+            wait_until(functools.partial(serves, source))
             with Away(self.work, PEER_PORT, self.nodes) as client:
                 self._go(source, target)
+                wait_until(functools.partial(serves, target))
             found.append(client.seconds())
         return found
 
@@ -146,6 +155,7 @@ class Theirs:
         taken = {
             "name": PEER,
             "type": "container",
+            "architecture": body["architecture"],
             "profiles": [],
             "config": kept,
             "devices": body["devices"],
@@ -166,6 +176,15 @@ class Theirs:
         for node in self.nodes:
             node.run(CLEAN_CONVENTIONAL.format(prefix=PREFIX, alias=conventional.ALIAS, network=NETWORK))
             node.run("incus config unset core.https_address", check=False)
+
+
+def serves(node: Node) -> bool:
+    """Whether the conventional instance answers on a node."""
+    try:
+        with urllib.request.urlopen(f"http://{address_of(node.name)}:{PEER_PORT}/", timeout=1):
+            return True
+    except OSError:
+        return False
 
 
 def main() -> None:
