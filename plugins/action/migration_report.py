@@ -40,13 +40,15 @@ class ActionModule(ActionBase):
             places = {**arguments["settled"], **{each.name: each.target for each in outcomes if each.word == MIGRATED}}
             lines = self._find_lines(places, task_vars or {}) if arguments["show_inventory"] else []
         told = []
+        has_changed = False
         for name, to, line in lines:
-            is_asked = arguments["write_inventory"] and not self._task.check_mode
-            is_written = bool(line and is_asked and self._rewrite(line))
+            is_asked = bool(line and arguments["write_inventory"])
+            is_written = bool(line and is_asked and not self._task.check_mode and self._rewrite(line))
+            has_changed |= is_written or (is_asked and self._task.check_mode)
             told.append(inventory_line.advise(name, to, line))
             self._display.display(f"{'Changed' if is_written else 'To change in the inventory'}: {told[-1]}")
         bad = [each for each in outcomes if each.word not in GOOD]
-        answer = {"changed": arguments["write_inventory"] and any(line for _name, _to, line in lines), "lines": told}
+        answer = {"changed": has_changed, "lines": told}
         if bad:
             return {**answer, "failed": True, "msg": "\n".join(str(each) for each in bad)}
         return {**answer, "msg": "\n".join(str(each) for each in outcomes) or "nothing to do"}

@@ -16,7 +16,15 @@ def policies_of(lockdown: t.Mapping[str, t.Any], names: t.Iterable[str]) -> Data
     own = {name: policy for name, policy in lockdown["appliances"].items() if name in kept}
     asked = {policy["policy"] for policy in own.values()}
     policies = {digest: policy for digest, policy in lockdown["policies"].items() if digest in asked}
-    return {**lockdown, "appliances": own, "policies": policies, "nodes": {}, "depots": {}}
+    return {
+        **lockdown,
+        "appliances": own,
+        "policies": policies,
+        "nodes": {},
+        "depots": {},
+        "orphans": [],
+        "conflicts": [],
+    }
 
 
 class FilterModule:

@@ -217,7 +217,9 @@ def _pull(node: Node, volume: str, offer: Args) -> float:
         # Half of a difference is no state: the next run fetches it whole. It cannot have been started here.
         with contextlib.suppress(StrataError):
             node.engine.delete(_volume_path(node, volume))
-        left = find_left(node, volume)
+        left = []
+        with contextlib.suppress(StrataError):  # the engine may be going down, and that it refused is what counts
+            left = find_left(node, volume)
         if left:
             error.message += (
                 f". The engine of this node does not know of what it left in {' and '.join(left)}: half of a copy, "

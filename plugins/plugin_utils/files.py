@@ -16,22 +16,43 @@ from ansible_collections.strata.fleet.plugins.module_utils.errors import BadInpu
 
 
 def write(path: Path, text: str) -> None:
-    """Have the text in the file, all of it or nothing, with the mode that it has or else that of any new file.
+    """Have the text in the file, all of it or nothing, for everybody to read. Raises BadInput where that cannot be.
 
-    Raises BadInput where that is not possible.
+    A link is replaced, not followed: the folder may be one in which others write as well.
     """
-    path = path.resolve()  # a link stays one
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        mode = stat.S_IMODE(path.stat().st_mode) if path.exists() else 0o644
-        with tempfile.NamedTemporaryFile("w", encoding="utf-8", dir=path.parent, prefix=".", delete=False) as file:
+        _replace(path, text, 0o644)
+    except OSError as error:
+        raise BadInput(f"{path} cannot be written: {error.strerror}", path=str(path)) from error
+
+
+def rewrite(path: Path, text: str) -> None:
+    """Have the text in a file that a person has: its owner, group and mode stay, and a link to it stays one.
+
+    Raises BadInput where that cannot be.
+    """
+    try:
+        target = path.resolve(strict=True)
+        found = target.stat()
+        _replace(target, text, stat.S_IMODE(found.st_mode), (found.st_uid, found.st_gid))
+    except OSError as error:
+        raise BadInput(f"{path} cannot be written: {error.strerror}", path=str(path)) from error
+
+
+def _replace(path: Path, text: str, mode: int, owner: tuple[int, int] | None = None) -> None:
+    with tempfile.NamedTemporaryFile("w", encoding="utf-8", dir=path.parent, prefix=".", delete=False) as file:
+        try:
             file.write(text)
             file.flush()
             os.fsync(file.fileno())
+            if owner:
+                os.fchown(file.fileno(), *owner)
             os.fchmod(file.fileno(), mode)  # a temporary one is for nobody else
-        Path(file.name).replace(path)
-    except OSError as error:
-        raise BadInput(f"{path} cannot be written: {error.strerror}", path=str(path)) from error
+            Path(file.name).replace(path)
+        except OSError:
+            Path(file.name).unlink()
+            raise
 
 
 def write_json(path: Path, data: t.Any) -> None:

@@ -44,7 +44,7 @@ def rewrite(line: Line) -> None:
     path = Path(line.path)
     lines = path.read_text().splitlines(keepends=True)
     lines[line.number - 1] = lines[line.number - 1].replace(line.before, line.after)
-    files.write(path, "".join(lines))
+    files.rewrite(path, "".join(lines))
 
 
 def advise(name: str, to: str, line: Line | None) -> str:

@@ -20,6 +20,7 @@ from ansible_collections.strata.fleet.plugins.plugin_utils.gitops.undo import (
     finish_apply,
     go_back,
     prove,
+    say_undoing,
     undo,
 )
 
@@ -35,7 +36,10 @@ def advance(cycle: Cycle, target: Target) -> bool:
     """
     commit, ledger = target.commit, cycle.ledger
     if target.resumed and ledger.applying and ledger.applying["undoes"]:
-        go_back(cycle, ledger.applying)
+        if cycle.dry:
+            cycle.remark(outcome.PLANNED, say_undoing(cycle, ledger.applying))
+        else:
+            go_back(cycle, ledger.applying)
         return True
     try:
         check(cycle, commit)

@@ -25,6 +25,7 @@ from ansible_collections.strata.fleet.plugins.plugin_utils.gitops.settings impor
 
 LOCK = "lock"
 PLAN = "plan.json"
+LOOKING = ("check", "deploy_plan")
 NOTHING: Data = {"appliances": [], "nodes": {}, "findings": [], "totals": {}}
 
 
@@ -59,7 +60,9 @@ class Cycle:
         say(f"{word}: {reason}")
 
     def play(self, playbook: str, commit: str, **variables: t.Any) -> playbooks.Played:
-        """Run a playbook with the inventory of a commit."""
+        """Run a playbook with the inventory of a commit; a dry run, one that only looks."""
+        if self.dry and playbook not in LOOKING:
+            raise ValueError(f"A dry run would have run {playbook}")
         began = time.monotonic()
         played = playbooks.run(self.settings, playbook, self.repository.checkout(commit), **variables)
         ended = f"{'failed' if played.code else 'done'} in {time.monotonic() - began:.1f} s"

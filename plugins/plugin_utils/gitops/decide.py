@@ -165,13 +165,23 @@ def find_drifted_nodes(plan: Plan) -> dict[str, list[str]]:
     return {name: node["steps"] for name, node in plan["nodes"].items() if node["steps"]}
 
 
-def choose_carrier(plan: Plan) -> str:
+def choose_mended_nodes(plan: Plan) -> list[str]:
+    """Return the nodes that drifted and are put right.
+
+    One that has an appliance whose drift is only told is not: its list is to have what that is to be, and as long as it
+    is not that, no deploy of others makes it so.
+    """
+    told = {row["node"] for row in plan["appliances"] if row["drift"] != UNDO and row["verdict"] in CHANGING}
+    return [node for node in find_drifted_nodes(plan) if node not in told]
+
+
+def choose_carrier(plan: Plan) -> list[str]:
     """Return an appliance to deploy although it is as it should be, so that what is of the nodes is put right with it.
 
-    Every deploy does that on every node, however few appliances it is for. Returns '' where there is none.
+    Every deploy does that on every node, however few appliances it is for. Returns [] where none is as it should be.
     """
-    rows = (row for row in plan["appliances"] if row["wanted"] and row["verdict"] == NONE)
-    return next((row["name"] for row in rows), "")
+    free = [row["name"] for row in plan["appliances"] if row["wanted"] and row["verdict"] == NONE and not row["steps"]]
+    return free[:1]
 
 
 def find_unseen(plan: Plan) -> list[str]:

@@ -29,7 +29,10 @@ def keep(cycle: Cycle, commit: str) -> None:
         ledger.content_at = clock.now()
     if ledger.applied and commit not in (commit_of(ledger.good), commit_of(ledger.bad)):
         reason = find_harm(cycle, ledger.applied)
-        if reason and not cycle.dry:
+        if reason and cycle.dry:
+            cycle.remark(outcome.PLANNED, f"{commit[:SHORT]}, which is applied, would be undone: {reason}")
+            return
+        if reason:
             undo(cycle, ledger.applied, reason)
             cycle.remember()
             return
@@ -50,16 +53,16 @@ def mend(cycle: Cycle, commit: str) -> None:
     """Undo the drift that may be undone, and look again. More of it than the limits allow is left to a person."""
     drifted = decide.find_drift(cycle.plan)
     deployed, removed = decide.choose_mended(drifted)
-    mended = [*deployed, *removed]
-    nodes = decide.find_drifted_nodes(cycle.plan)
-    if nodes and not deployed:
-        deployed = [name for name in (decide.choose_carrier(cycle.plan),) if name]
-    if not deployed and not removed:
-        return
-    rows = [row for row in drifted if row["name"] in mended]
+    rows = [row for row in drifted if row["name"] in (*deployed, *removed)]
     exceeded = decide.weigh(rows, len(cycle.plan["appliances"]), cycle.settings.limits)
     if exceeded:
         cycle.remark(outcome.DRIFTED, f"drift is not undone: {'; '.join(exceeded)}")
+        deployed, removed = [], []
+    mended = [*deployed, *removed]
+    nodes = decide.choose_mended_nodes(cycle.plan)
+    if nodes and not mended:
+        deployed = decide.choose_carrier(cycle.plan)
+    if not deployed and not removed:
         return
     say(f"Drift is undone: {say_some([*mended, *nodes], decide.SHOWN)}")
     plays: list[tuple[str, Data]] = [("deploy", {"store_only": deployed})] if deployed else []

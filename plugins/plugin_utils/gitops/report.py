@@ -128,7 +128,7 @@ def draw(report: Data) -> str:
         lines.append(f"{len(rows)} appliances at {report['fleet_at']}: {healthy} healthy; {', '.join(by_sync)}")
     lines += [_draw_row(row) for row in rows if row["sync"] != SYNCED or row["mended"] or row["fault"]]
     lines += [f"  node {name}: {problem}" for name, problem in report["nodes"].items() if problem]
-    lines += [f"  node {name}: {each}" for name, said in report["node_differences"].items() for each in said]
+    lines += [f"  node {name}: {each}" for name, said in report.get("node_differences", {}).items() for each in said]
     return "\n".join(lines)
 
 

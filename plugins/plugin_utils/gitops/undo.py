@@ -45,11 +45,17 @@ def undo(cycle: Cycle, harmful: Data, reason: str) -> None:
         cycle.remark(outcome.FAILED, f"{commit[:SHORT]} left the fleet ill, and no commit before it was good: {reason}")
 
 
+def say_undoing(cycle: Cycle, entry: Data) -> str:
+    """Return what ``go_back`` does."""
+    reason = (cycle.ledger.bad or {}).get("reason", "")
+    return f"{entry['undoes'][:SHORT]} is undone, the fleet goes back to {entry['commit'][:SHORT]}: {reason}"
+
+
 def go_back(cycle: Cycle, entry: Data) -> None:
     """Apply the commit that was good, without a gate: it was let through before, and what is there now is worse."""
     ledger, commit = cycle.ledger, entry["commit"]
     reason = (ledger.bad or {}).get("reason", "")
-    say(f"{entry['undoes'][:SHORT]} is undone: {reason}")
+    say(say_undoing(cycle, entry))
     played = cycle.play("site", commit, deploy_prune=cycle.settings.prune, store_versions=entry["versions"])
     look_again(cycle, commit)
     if played.code:

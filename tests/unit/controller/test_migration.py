@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from ansible_collections.strata.fleet.plugins.module_utils.errors import BadInput
-from ansible_collections.strata.fleet.plugins.plugin_utils import inventory_line, migration
+from ansible_collections.strata.fleet.plugins.plugin_utils import files, inventory_line, migration
 from ansible_collections.strata.fleet.plugins.plugin_utils.evacuation import fill, spread
 from ansible_collections.strata.fleet.plugins.plugin_utils.migration import Found, Order, plan_moves, resolve
 from ansible_collections.strata.fleet.plugins.plugin_utils.migration_outcome import judge
@@ -365,6 +365,23 @@ def test_the_file_stays_the_file_that_it_was(tmp_path: Path) -> None:
     inventory_line.rewrite(line)
     assert (kept.read_text(), kept.stat().st_mode & 0o777) == ("web1: {appliance_node: node2}\n", 0o640)
     assert link.is_symlink()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["hosts.yml", "kept.yml"]
+
+
+def test_a_report_does_not_follow_a_link_that_somebody_left(tmp_path: Path) -> None:
+    kept, report = tmp_path / "kept", tmp_path / "report.json"
+    kept.write_text("mine")
+    report.symlink_to(kept)
+    files.write_json(report, {})
+    assert (kept.read_text(), report.is_symlink(), report.stat().st_mode & 0o777) == ("mine", False, 0o644)
+
+
+def test_a_file_that_cannot_be_written_is_told_and_nothing_is_left(tmp_path: Path) -> None:
+    folder = tmp_path / "report.json"
+    folder.mkdir()
+    with pytest.raises(BadInput, match=r"report\.json cannot be written: Is a directory"):
+        files.write_json(folder, {})
+    assert [path.name for path in tmp_path.iterdir()] == ["report.json"]
 
 
 @pytest.mark.parametrize(

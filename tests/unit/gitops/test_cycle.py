@@ -294,6 +294,10 @@ def test_killed_in_the_middle_of_undoing(site: Site, fleet: Fleet, monkeypatch: 
         run(site)
     monkeypatch.setattr(playbooks, "run", fleet.run)
     fleet.names()
+    _result, cycle = run(site, dry=True)
+    planned = cycle.remarks[-1]
+    assert (planned.word, fleet.names()) == (outcome.PLANNED, [])
+    assert planned.reason.startswith(f"{bad[:12]} is undone, the fleet goes back to {good[:12]}: 1 of 2 appliances are")
     # What the good one leaves is not judged: there is nothing to go back to.
     fleet.after = {good: [row("web1", health="unhealthy"), row("web2")]}
     result, cycle = run(site)
@@ -369,7 +373,8 @@ def test_drift_of_a_node_is_undone_with_any_appliance(site: Site, fleet: Fleet) 
         "node1": {"problem": "", "steps": ["update the list of what network strata0 lets through"]},
         "node2": {"problem": "", "steps": ["update the list of what network strata0 lets through"]},
     }
-    fleet.rows = [row("db1", "change", drift="report"), row("old", "stray"), row("web1", drift="report"), row("web2")]
+    db1 = row("db1", "change", node="node3", drift="report")
+    fleet.rows = [db1, row("old", "stray"), row("web1", drift="report"), row("web2")]
     fleet.variables.clear()
     fleet.names()
     _result, cycle = run(site)
@@ -386,6 +391,37 @@ def test_drift_of_a_node_is_undone_with_any_appliance(site: Site, fleet: Fleet) 
     assert fleet.variables[-2] == {"store_only": ["web2"]}
 
 
+def test_drift_of_a_node_that_is_only_told(site: Site, fleet: Fleet) -> None:
+    site.commit()
+    run(site)
+    fleet.nodes["node1"]["steps"] = ["update a list"]
+    cases = (
+        [row("db1", "create", drift="report"), row("web1")],  # the list is to have db1, whatever is deployed besides
+        [row("web1", "paused"), row("web2", steps=["wait until web2 is healthy"])],
+    )
+    for fleet.rows in cases:
+        fleet.names()
+        result, cycle = run(site)
+        assert (result.word, fleet.names()) == (outcome.DRIFTED, LOOKS)
+        assert "node1: update a list" in [remark.reason for remark in cycle.remarks]
+
+
+def test_a_dry_run_tells_of_an_undoing_that_is_due(site: Site, fleet: Fleet) -> None:
+    first = site.commit()
+    run(site)
+    second = site.commit(message="It takes a while to do harm")
+    run(site, settle="1h")
+    fleet.rows = [row("web1", health="unhealthy"), row("web2")]
+    result, cycle = run(site, dry=True, settle="1h")
+    assert (result.word, commits(cycle)["good"]) == (outcome.PLANNED, first)
+    assert f"{second[:12]}, which is applied, would be undone: 1 of 2" in result.reason
+
+
+def test_a_dry_run_cannot_change_anything(site: Site) -> None:
+    with pytest.raises(ValueError, match="A dry run would have run site"):
+        run(site, dry=True)[1].play("site", "0" * 40)
+
+
 def test_more_drift_than_may_be_undone_at_once(site: Site, fleet: Fleet) -> None:
     site.commit()
     run(site)
@@ -394,6 +430,11 @@ def test_more_drift_than_may_be_undone_at_once(site: Site, fleet: Fleet) -> None
     result, _cycle = run(site, limits={"remove": 1})
     assert fleet.names() == LOOKS
     assert result.reason == "drift is not undone: It would remove 2 appliances (web1, web2), 1 may be"
+    # What is of a node has nothing to do with that.
+    fleet.nodes["node1"]["steps"] = ["update a list"]
+    fleet.variables.clear()
+    run(site, limits={"remove": 1})
+    assert (fleet.names(), fleet.variables[1]) == (["deploy_plan", "deploy", "deploy_plan"], {"store_only": ["web3"]})
 
 
 def test_a_repository_that_is_away_for_a_while(site: Site, fleet: Fleet) -> None:

@@ -89,6 +89,12 @@ def test_what_a_new_commit_would_do_is_no_drift() -> None:
     assert "  web2 on node1: pending, healthy; restart web2" in report.draw(planned).splitlines()
 
 
+def test_a_report_of_an_earlier_version_can_be_read() -> None:
+    body = build()
+    del body["node_differences"]
+    assert "synced" in report.draw(body)
+
+
 def test_metrics() -> None:
     lines = metrics.write(build(tell("restart"))).splitlines()
     for line in (
