@@ -45,7 +45,9 @@ MOMENTS = {
 ROWS = "/var/lib/site/rows"
 # Where states arrive, before they get their names; and what keeps them from growing while they do: a disk that is full.
 ARRIVING = "/var/lib/incus/storage-pools/strata/custom/migration.*/*/*"
-NO_ROOM = f"for n in $(seq 200); do for each in {ARRIVING}; do btrfs qgroup limit 30M $each; done; sleep 0.02; done"
+# Btrfs counts no more once something large was deleted, until it has counted anew: only then does a limit hold.
+COUNT = "btrfs quota rescan -w /var/lib/incus/storage-pools/strata"
+NO_ROOM = f"for n in $(seq 10); do {COUNT}; for each in {ARRIVING}; do btrfs qgroup limit 30M $each; done; done"
 STOP_ENGINE = "systemctl --job-mode=ignore-dependencies stop incus.socket incus.service"
 # A row is on disk before its client hears of it.
 WRITER = site_app.SERVER.replace("use IO::Socket::INET;", "use IO::Socket::INET;\nuse IO::Handle;").replace(
