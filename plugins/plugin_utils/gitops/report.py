@@ -68,7 +68,7 @@ def build(facts: Facts, ledger: Ledger, earlier: Data) -> Data:
         "in_sync": bool(ledger.seen and ledger.applied and not ledger.applying)
         and entries["seen"]["commit"] == entries["applied"]["commit"]
         and all(row["sync"] in (SYNCED, PAUSED) for row in rows)
-        and not any(fleet["node_differences"].values()),
+        and not fleet["node_differences"],
     }
 
 

@@ -12,6 +12,8 @@ import yaml
 from ansible_collections.strata.fleet.tests.integration.fleet.depot import Depot, Server
 from ansible_collections.strata.fleet.tests.integration.tools import CHECKOUT, Controller, Node, Ran, wait_until
 
+# Opens a port in a node's access list, as somebody may do by hand.
+OPEN = "incus network acl rule add strata-strata0 ingress action=allow destination_port=22 protocol=tcp"
 STORE = "/var/lib/strata/store"
 PREFIX = "it-"  # of every appliance that these tests make
 
@@ -154,6 +156,11 @@ def init_pid(node: Node, name: str) -> int:
 def inside(node: Node, name: str, command: str) -> str:
     """Return what a shell command prints inside an appliance."""
     return node.run(f"incus exec --project strata {name} -- sh -c '{command}'").stdout.strip()
+
+
+def ingress_ports(node: Node) -> set[str]:
+    """Return what the access list of the appliances' network lets in."""
+    return {rule.get("destination_port", "") for rule in node.query("/1.0/network-acls/strata-strata0")["ingress"]}
 
 
 def page(node: Node, name: str) -> str:

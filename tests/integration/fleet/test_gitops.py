@@ -12,8 +12,10 @@ from ansible_collections.strata.fleet.tests.integration.fleet import depot as de
 from ansible_collections.strata.fleet.tests.integration.fleet import site_app
 from ansible_collections.strata.fleet.tests.integration.fleet.control import MACHINE, Control
 from ansible_collections.strata.fleet.tests.integration.fleet.fleet import (
+    OPEN,
     Fleet,
     clean,
+    ingress_ports,
     init_pid,
     instance,
     page,
@@ -22,7 +24,6 @@ from ansible_collections.strata.fleet.tests.integration.fleet.fleet import (
 from ansible_collections.strata.fleet.tests.integration.tools import Controller, Node, address_of, lab, wait_until
 
 Data = dict[str, t.Any]
-OPEN = "incus network acl rule add strata-strata0 ingress action=allow destination_port=22 protocol=tcp"
 LIMITS = {"remove": 1, "restart": 1}
 
 
@@ -168,11 +169,6 @@ def test_what_is_refused_leaves_the_fleet_as_it_was(site: Site) -> None:
     site.fleet.appliances = {"it-other": {**site.fleet.appliances[site.web1]}}
     site.commit("Remove both")
     refuse("It would remove 2 appliances", f"{site.web2}, left behind on node", "1 may be", "Strata-Limit: remove=")
-
-
-def ingress_ports(node: Node) -> set[str]:
-    """Return what the access list of the appliances' network lets in."""
-    return {rule.get("destination_port", "") for rule in node.query("/1.0/network-acls/strata-strata0")["ingress"]}
 
 
 def test_drift_is_found_and_undone_or_only_told(site: Site) -> None:
