@@ -1,4 +1,7 @@
-"""Drills of real backups: what is proven, what is not, and what is left of them."""
+"""Drills of real backups: what is proven, what is not, and what is left of them.
+
+The role's modules are played here, as it calls them: drill, drill_report and repository_check.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,8 @@
-"""Appliances that go to another node while clients write to them, and everything that may go wrong on the way."""
+"""Appliances that go to another node while clients write to them, and everything that may go wrong on the way.
+
+The role's modules are played here, as it calls them: migration, migration_info, migrate_source, migrate_target and
+migration_report.
+"""
 
 from __future__ import annotations
 

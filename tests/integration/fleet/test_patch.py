@@ -1,4 +1,7 @@
-"""Versions rolled out, good ones and bad ones, to real appliances on two nodes."""
+"""Versions rolled out, good ones and bad ones, to real appliances on two nodes.
+
+The role's modules are played here, as it calls them: rollout, patch and rollout_gate.
+"""
 
 from __future__ import annotations
 

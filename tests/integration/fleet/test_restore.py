@@ -1,4 +1,7 @@
-"""Restores out of real backups over SFTP: in place, elsewhere, in part, and cut off at any moment."""
+"""Restores out of real backups over SFTP: in place, elsewhere, in part, and cut off at any moment.
+
+The role's modules are played here, as it calls them: restore_goal, restore_info, restore and restore_path.
+"""
 
 from __future__ import annotations
 
